@@ -1,0 +1,21 @@
+"""What can go wrong for an operator: each error says what, where, and what to do next."""
+
+
+class FleetError(Exception):
+    """An error for the operator to read: printed as it stands, without a traceback, and ops.py exits with 1."""
+
+
+class PlanRefused(FleetError):
+    """The change was refused before any host was touched."""
+
+
+class HostUnreachable(FleetError):
+    """A host did not answer over SSH."""
+
+
+class StepFailed(FleetError):
+    """A step of a running change failed; what was already done stays done."""
+
+
+class LabError(FleetError):
+    """The lab cannot do what was asked of it on this machine."""

@@ -1,0 +1,1 @@
+"""The lab: real Debian hosts, as systemd-nspawn containers, on this machine."""
