@@ -12,7 +12,7 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from fleet.errors import FleetError
+from fleet.errors import FleetError, PlanRefused
 
 ROOT = Path(__file__).resolve().parents[2]
 VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+([.+-][A-Za-z0-9.]+)?")
@@ -45,6 +45,14 @@ def build(version: str, python: str = "3.11", *, source: Path = ROOT, dist: Path
     _write_atomically(path, archive)
     _write_atomically(path.with_name(path.name + ".sha256"), f"{sha256}  {path.name}\n".encode())
     return Release(version, path, sha256)
+
+
+def find(version: str, dist: Path = ROOT / "dist") -> Path:
+    """A built release's archive; refuses a version that was not built here."""
+    built = sorted(dist.glob(f"amebo-{version}-py*.tar.gz"))
+    if not built:
+        raise PlanRefused(f"there is no release {version} in {dist}; build it with: ./ops.py build {version}")
+    return built[0]
 
 
 def service_requirements(text: str) -> list[str]:

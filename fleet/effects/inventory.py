@@ -1,0 +1,80 @@
+"""The inventory, as Ansible itself reads it: groups, variables, and how to connect to each host."""
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from fleet.effects import ansible
+from fleet.errors import FleetError
+from fleet.model import Host
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """`hosts` maps each host's name to its variables, vaulted ones decrypted: never print them."""
+
+    groups: Mapping[str, tuple[str, ...]]
+    hosts: Mapping[str, Mapping[str, Any]] = field(repr=False)
+
+    def group(self, name: str) -> tuple[str, ...]:
+        """The names of a group's hosts; a missing group is an error that says which groups there are."""
+        if name not in self.groups:
+            raise FleetError(f"the inventory has no group {name!r}; it has {', '.join(sorted(self.groups))}")
+        return self.groups[name]
+
+    @cached_property
+    def app_hosts(self) -> tuple[Host, ...]:
+        """The hosts that run the service."""
+        return tuple(_host(name, self.hosts[name]) for name in self.group("app"))
+
+    @cached_property
+    def version(self) -> str | None:
+        """The version the fleet should run."""
+        return next(
+            (str(v["amebo_version"]) for h in self.group("app") if "amebo_version" in (v := self.hosts[h])), None
+        )
+
+    @property
+    def url(self) -> str:
+        """Where publishers reach the first load balancer."""
+        first = self.hosts[self.group("loadbalancers")[0]]
+        port = int(first.get("nginx_listen_port", 80))
+        return f"http://{first['ansible_host']}" + ("" if port == 80 else f":{port}")
+
+
+def read(source: Path | None = None) -> Inventory:
+    """Ask ansible-inventory; without `source`, ansible.cfg or ANSIBLE_INVENTORY says which inventory.
+
+    Raises FleetError with Ansible's own words when it cannot be read or its vault not be opened.
+    """
+    argv = [ansible.program("ansible-inventory"), "--list", *(["-i", str(source)] if source else [])]
+    asked = subprocess.run(argv, cwd=ansible.ROOT, env=_environment(), capture_output=True, text=True, check=False)
+    if asked.returncode != 0:
+        raise FleetError(f"cannot read the inventory: {ansible.last_error(asked.stderr)}")
+    groups = json.loads(asked.stdout)
+    hosts = groups.pop("_meta")["hostvars"]
+    if not hosts:
+        hint = "copy inventory/example and fill it in, or start a lab: ./ops.py lab up"
+        raise FleetError(
+            f"the inventory {source or os.environ.get('ANSIBLE_INVENTORY', 'inventory/lab')} is empty; {hint}"
+        )
+    return Inventory({name: tuple(group.get("hosts", ())) for name, group in groups.items()}, hosts)
+
+
+def _environment() -> dict[str, str]:
+    """An inventory that does not parse is an error, not a warning."""
+    return {**os.environ, "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "true", "ANSIBLE_NOCOLOR": "1"}
+
+
+def _host(name: str, variables: Mapping[str, Any]) -> Host:
+    return Host(
+        name=name,
+        address=str(variables.get("ansible_host", name)),
+        web_ports=tuple(int(port) for port in variables.get("amebo_web_ports", ())),
+        dispatchers=int(variables.get("amebo_dispatchers", 0)),
+    )

@@ -1,0 +1,85 @@
+"""Runs on a host, not here: asks systemd and each process' own status socket, and prints what it found as JSON.
+
+It travels as `python3 -c`, so it needs nothing but the host's own Python. Arguments: seconds between two readings of
+the metrics (0 reads them once), the web ports separated by commas, the number of dispatchers.
+"""
+
+import http.client
+import json
+import socket
+import subprocess
+import sys
+import time
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP on a Unix socket."""
+
+    def connect(self) -> None:
+        """Dial the path that was given as the host."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.host)
+
+
+def get(connection: http.client.HTTPConnection, path: str) -> tuple[int, str]:
+    """Status and body; status 0 and the error's words when nobody answers."""
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    except (OSError, http.client.HTTPException) as error:
+        return 0, f"{type(error).__name__}: {error}"
+    finally:
+        connection.close()
+
+
+def unit_state(unit: str) -> str:
+    """As systemd says: active, activating, deactivating, inactive, failed."""
+    command = ["systemctl", "show", "--property=ActiveState", "--value", unit]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def web(port: int) -> dict[str, object]:
+    """One instance: the states of its units, and what its shared port answers if a slot runs at all."""
+    slots = {slot: unit_state(f"amebo-web-{slot}@{port}.service") for slot in "ab"}
+    running = [slot for slot, state in slots.items() if state in ("active", "deactivating")]
+    found: dict[str, object] = {"slots": slots, "socket": unit_state(f"amebo-web@{port}.socket"), "ready": None}
+    if running and found["socket"] == "active":
+        found["ready"] = get(http.client.HTTPConnection("127.0.0.1", port, timeout=5), "/health/ready")
+    found["paths"] = [f"/run/amebo/web-{port}-{slot}.sock" for slot in running]
+    return found
+
+
+def dispatcher(number: int) -> dict[str, object]:
+    """One delivery process."""
+    state = unit_state(f"amebo-dispatcher@{number}.service")
+    path = f"/run/amebo/dispatcher-{number}.sock"
+    ready = get(UnixConnection(path, timeout=5), "/health/ready") if state == "active" else None
+    return {"slots": {"": state}, "ready": ready, "paths": [path] if state == "active" else []}
+
+
+def read_metrics(found: dict[str, dict[str, object]]) -> None:
+    """Append a reading of every process that runs; lines of the request histogram are enough."""
+    for process in found.values():
+        for path in process["paths"]:  # type: ignore[attr-defined]  # a list of strings, made above
+            status, text = get(UnixConnection(path, timeout=5), "/metrics")
+            lines = [line for line in text.splitlines() if line.startswith("amebo_http_request_duration_seconds")]
+            if status == 200:
+                readings = process.setdefault("readings", {})
+                readings.setdefault(path, []).append({"at": time.time(), "lines": lines})  # type: ignore[attr-defined]
+
+
+def main(window: float, ports: list[int], dispatchers: int) -> None:
+    """Print {"web-3310": …, "dispatcher-1": …}."""
+    found = {f"web-{port}": web(port) for port in ports}
+    found |= {f"dispatcher-{number}": dispatcher(number) for number in range(1, dispatchers + 1)}
+    read_metrics(found)
+    if window:
+        time.sleep(window)
+        read_metrics(found)
+    json.dump(found, sys.stdout)
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]), [int(port) for port in sys.argv[2].split(",") if port], int(sys.argv[3]))

@@ -1,0 +1,182 @@
+"""The fleet as values: hosts, instances, what was observed of them, and the steps of a plan."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Generic, TypeVar
+
+
+@dataclass(frozen=True)
+class Host:
+    """A server that runs the service; how to connect to it stays in the inventory."""
+
+    name: str
+    address: str
+    web_ports: tuple[int, ...] = ()
+    dispatchers: int = 0
+
+
+@dataclass(frozen=True, order=True)
+class Instance:
+    """One web instance: the unit of every rollout."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, order=True)
+class Dispatcher:
+    """One delivery process."""
+
+    host: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.host}/dispatcher-{self.number}"
+
+
+class State(Enum):
+    """What an instance or dispatcher is found to be, most healthy first."""
+
+    READY = "ready"
+    DRAINING = "draining"
+    UNREADY = "unready"
+    STOPPED = "stopped"
+    UNREACHABLE = "unreachable"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Cumulative counts of a process at one moment; `buckets`: upper bound in seconds → requests within it."""
+
+    at: float
+    requests: float
+    errors: float
+    buckets: Mapping[float, float]
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What happened between two samples: per second, p95 in milliseconds (None without requests)."""
+
+    requests_per_second: float
+    errors_per_second: float
+    p95_ms: float | None
+
+
+Process = TypeVar("Process", Instance, Dispatcher)
+
+
+@dataclass(frozen=True)
+class Observed(Generic[Process]):
+    """One process as it was found."""
+
+    what: Process
+    state: State
+    version: str | None = None
+    since: datetime | None = None
+    detail: str = ""
+    rates: Rates | None = None
+
+    def is_ready_on(self, version: str) -> bool:
+        """Nothing to do for a rollout to `version`."""
+        return self.state is State.READY and self.version == version
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """A snapshot; `version` is the one the inventory says the fleet should run, None when it says nothing."""
+
+    instances: tuple[Observed[Instance], ...]
+    dispatchers: tuple[Observed[Dispatcher], ...] = ()
+    version: str | None = None
+
+    def unreachable_hosts(self) -> tuple[str, ...]:
+        """Hosts with at least one process on them that could not be asked."""
+        instances = {o.what.host for o in self.instances if o.state is State.UNREACHABLE}
+        return tuple(sorted(instances | {o.what.host for o in self.dispatchers if o.state is State.UNREACHABLE}))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Unpack the release beside the others; nothing that runs is touched."""
+
+    version: str
+    hosts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Migrate:
+    """Expand the database's schema to what the release needs; older releases go on running on it."""
+
+    version: str
+
+
+@dataclass(frozen=True)
+class Replace:
+    """Hand these instances over to the release, all at the same time."""
+
+    version: str
+    instances: tuple[Instance, ...]
+
+
+@dataclass(frozen=True)
+class Soak:
+    """Watch what was replaced so far; it has to stay ready on the release for all these seconds."""
+
+    version: str
+    instances: tuple[Instance, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ReplaceDispatchers:
+    """Restart one host's dispatchers on the release; what they hold goes back or is finished first."""
+
+    version: str
+    host: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """Write the version into the inventory: from now on the fleet should run it."""
+
+    version: str
+
+
+Step = Stage | Migrate | Replace | Soak | ReplaceDispatchers | Record
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A step that was performed, and the seconds it took."""
+
+    step: Step
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Failed:
+    """An instance that did not make it: why, and the last lines of its journal."""
+
+    instance: Instance
+    why: str
+    journal: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """How a rollout ended, by instance as observed afterwards; `error` is empty when all of it was done."""
+
+    version: str
+    done: tuple[Instance, ...]
+    failed: tuple[Failed, ...]
+    untouched: tuple[Instance, ...]
+    taken_out: tuple[Instance, ...] = ()
+    steps: tuple[Timed, ...] = ()
+    error: str = ""
+    seconds: float = 0.0

@@ -1,0 +1,96 @@
+"""Ask every app host what runs on it: one snapshot of the fleet. Reads only."""
+
+import json
+import shlex
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from fleet import rates
+from fleet.effects import probe, ssh
+from fleet.effects.inventory import Inventory
+from fleet.errors import HostUnreachable
+from fleet.model import Dispatcher, Fleet, Host, Instance, Observed, Process, Rates, State
+
+_PROBE = Path(probe.__file__).read_text()
+
+
+def observe(inventory: Inventory, window: float = 0) -> Fleet:
+    """One SSH command a host, all hosts at once; `window` seconds between the two readings that rates come from."""
+    hosts = {host.name: host for host in inventory.app_hosts}
+    answers = ssh.on_each(hosts, lambda name: _ask(hosts[name], inventory.hosts[name], window))
+    instances = [
+        _observed(Instance(host.name, port), answers[host.name], f"web-{port}")
+        for host in hosts.values()
+        for port in host.web_ports
+    ]
+    dispatchers = [
+        _observed(Dispatcher(host.name, number), answers[host.name], f"dispatcher-{number}")
+        for host in hosts.values()
+        for number in range(1, host.dispatchers + 1)
+    ]
+    return Fleet(tuple(instances), tuple(dispatchers), inventory.version)
+
+
+def _ask(host: Host, variables: Mapping[str, Any], window: float) -> Mapping[str, Any] | str:
+    """What the probe found, or why it could not be asked."""
+    ports = ",".join(map(str, host.web_ports))
+    command = f"sudo -n python3 -c {shlex.quote(_PROBE)} {window} '{ports}' {host.dispatchers}"
+    try:
+        output = ssh.run(host.name, variables, command, timeout=int(30 + window))
+    except HostUnreachable as error:
+        return str(error)
+    if output.code != 0:
+        return f"{host.name}: the probe failed: {output.stderr.strip().splitlines()[-1:]}"
+    answer: Mapping[str, Any] = json.loads(output.stdout)
+    return answer
+
+
+def _observed(what: Process, answer: Mapping[str, Any] | str, key: str) -> Observed[Process]:
+    if isinstance(answer, str):
+        return Observed(what, State.UNREACHABLE, detail=answer)
+    found = answer[key]
+    if found["ready"] is None:
+        return Observed(what, State.STOPPED, detail=_units(found))
+    status, body = found["ready"]
+    if status == 0:
+        return Observed(what, State.UNREADY, detail=f"no answer: {body}")
+    health = _health(body)
+    return Observed(
+        what,
+        _state(status, health),
+        version=health.get("version"),
+        since=datetime.fromisoformat(health["since"]) if "since" in health else None,
+        detail="" if status == 200 else str(health.get("status", f"answers {status}")),
+        rates=_rates(found.get("readings", {})),
+    )
+
+
+def _units(found: Mapping[str, Any]) -> str:
+    slots = ", ".join(f"slot {slot} {state}" if slot else state for slot, state in found["slots"].items())
+    return f"{slots}, socket {found['socket']}" if "socket" in found else slots
+
+
+def _health(body: str) -> dict[str, Any]:
+    try:
+        health = json.loads(body)
+    except ValueError:
+        return {}
+    return health if isinstance(health, dict) else {}
+
+
+def _state(status: int, health: Mapping[str, Any]) -> State:
+    if status == 200:
+        return State.READY
+    return State.DRAINING if health.get("status") == "draining" else State.UNREADY
+
+
+def _rates(readings: Mapping[str, list[dict[str, Any]]]) -> Rates | None:
+    """Both slots' counts together: during a handover both answer."""
+    pairs = [
+        (rates.sample(r[0]["at"], r[0]["lines"]), rates.sample(r[1]["at"], r[1]["lines"]))
+        for r in readings.values()
+        if len(r) == 2
+    ]
+    return rates.between([before for before, _ in pairs], [after for _, after in pairs]) if pairs else None

@@ -1,0 +1,142 @@
+"""PURE: a fleet, a plan or a report as tables and lines for a person, and as plain data for JSON."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any, assert_never
+
+from rich.table import Table
+
+from fleet.model import (
+    Dispatcher,
+    Fleet,
+    Instance,
+    Migrate,
+    Observed,
+    Record,
+    Replace,
+    ReplaceDispatchers,
+    Report,
+    Soak,
+    Stage,
+    State,
+    Step,
+)
+
+COLOURS = {
+    State.READY: "green",
+    State.DRAINING: "yellow",
+    State.UNREADY: "red",
+    State.STOPPED: "red",
+    State.UNREACHABLE: "red",
+}
+
+
+def describe(step: Step) -> str:
+    """One step in a line."""
+    match step:
+        case Stage(version, hosts):
+            return f"stage {version} on {_names(hosts)}"
+        case Migrate(version):
+            return f"migrate the database for {version}"
+        case Replace(version, instances):
+            return f"replace {_names(instances)} with {version}"
+        case Soak(version, instances, seconds):
+            return f"soak: {_names(instances)} stay ready on {version} for {seconds:g} s"
+        case ReplaceDispatchers(version, host):
+            return f"restart {host}'s dispatchers on {version}"
+        case Record(version):
+            return f"record {version} in the inventory"
+        case _:
+            assert_never(step)
+
+
+def plan_lines(steps: Sequence[Step]) -> list[str]:
+    """A numbered plan."""
+    return [f"{number:>3}. {describe(step)}" for number, step in enumerate(steps, start=1)]
+
+
+def plan_data(steps: Sequence[Step]) -> list[dict[str, Any]]:
+    """A plan for JSON: each step's name, its fields and its line."""
+    return [{"step": type(step).__name__, **asdict(step), "line": describe(step)} for step in steps]
+
+
+def fleet_table(fleet: Fleet, now: datetime) -> Table:
+    """Every process a row."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("PROCESS", "VERSION", "STATE", "SINCE"):
+        table.add_column(name, no_wrap=True)
+    for name in ("REQ/S", "P95 MS", "ERR/S"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("")
+    for instance in fleet.instances:
+        table.add_row(*_row(instance, now))
+    for dispatcher in fleet.dispatchers:
+        table.add_row(*_row(dispatcher, now))
+    return table
+
+
+def fleet_data(fleet: Fleet) -> dict[str, Any]:
+    """A fleet for JSON."""
+    return {
+        "version": fleet.version,
+        "instances": [_data(o) | {"host": o.what.host, "port": o.what.port} for o in fleet.instances],
+        "dispatchers": [_data(o) | {"host": o.what.host, "number": o.what.number} for o in fleet.dispatchers],
+    }
+
+
+def report_data(report: Report) -> dict[str, Any]:
+    """A report for JSON."""
+    return {
+        "version": report.version,
+        "done": [str(i) for i in report.done],
+        "failed": [{"instance": str(f.instance), "why": f.why, "journal": f.journal} for f in report.failed],
+        "untouched": [str(i) for i in report.untouched],
+        "taken_out": [str(i) for i in report.taken_out],
+        "steps": [{"line": describe(t.step), "seconds": round(t.seconds, 2)} for t in report.steps],
+        "error": report.error,
+        "seconds": round(report.seconds, 2),
+    }
+
+
+def summary(fleet: Fleet) -> str:
+    """The fleet in a sentence."""
+    ready = [o for o in fleet.instances if o.state is State.READY]
+    versions = sorted({o.version for o in fleet.instances if o.version})
+    wanted = f"; the inventory asks for {fleet.version}" if fleet.version and versions != [fleet.version] else ""
+    return f"{len(ready)} of {len(fleet.instances)} instances ready, on {_names(versions) or 'no version'}{wanted}"
+
+
+def _row(found: Observed[Instance] | Observed[Dispatcher], now: datetime) -> tuple[str, ...]:
+    colour, rates = COLOURS[found.state], found.rates
+    numbers = ("", "", "")
+    if rates:
+        p95 = "" if rates.p95_ms is None else f"{rates.p95_ms:.0f}"
+        numbers = (f"{rates.requests_per_second:.1f}", p95, f"{rates.errors_per_second:.1f}")
+    state = f"[{colour}]{found.state.value}[/{colour}]"
+    return (str(found.what), found.version or "", state, _ago(found.since, now), *numbers, found.detail)
+
+
+def _data(found: Observed[Instance] | Observed[Dispatcher]) -> dict[str, Any]:
+    return {
+        "state": found.state.value,
+        "ready": found.state is State.READY,
+        "version": found.version,
+        "since": found.since.isoformat() if found.since else None,
+        "detail": found.detail,
+        "rates": asdict(found.rates) if found.rates else None,
+    }
+
+
+def _ago(since: datetime | None, now: datetime) -> str:
+    if since is None:
+        return ""
+    seconds = max(0, int((now - since.astimezone(UTC)).total_seconds()))
+    for size, letter in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{seconds // size} {letter}"
+    return f"{seconds} s"
+
+
+def _names(things: Sequence[object]) -> str:
+    return ", ".join(map(str, things))

@@ -1,0 +1,80 @@
+"""Who may import whom, as docs/architecture.md draws it: data flows one way."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+STDLIB = set(sys.stdlib_module_names)
+
+ARROWS = {
+    "app/model.py": set(),
+    "app/errors.py": set(),
+    "app/rules.py": {"app.model", "app.errors"},
+    "app/ports.py": {"app.model"},
+    "app/broker.py": {"app.model", "app.errors", "app.rules", "app.ports"},
+    "fleet/model.py": set(),
+    "fleet/errors.py": set(),
+    "fleet/rates.py": {"fleet.model", "prometheus_client"},
+    "fleet/show.py": {"fleet.model", "rich"},
+    "fleet/plan/": {"fleet.model", "fleet.errors"},
+}
+
+
+def python_files(*folders: str) -> list[Path]:
+    return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def imported(path: Path) -> set[str]:
+    """The modules that a file names, in full; `from fleet import show` counts as fleet.show."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            module = node.module or ""
+            names |= {f"{module}.{alias.name}" for alias in node.names} if module in ("app", "fleet") else {module}
+    return names
+
+
+def allowed(module: str, arrows: set[str]) -> bool:
+    return module.split(".")[0] in STDLIB or any(module == arrow or module.startswith(arrow + ".") for arrow in arrows)
+
+
+@pytest.mark.parametrize("path", python_files("app"), ids=str)
+def test_the_service_never_imports_the_operator(path: Path) -> None:
+    assert not [name for name in imported(path) if name.split(".")[0] in ("fleet", "ops", "ansible", "fabric")]
+
+
+@pytest.mark.parametrize("path", [*python_files("fleet"), ROOT / "ops.py"], ids=str)
+def test_the_operator_never_imports_the_service(path: Path) -> None:
+    assert not [name for name in imported(path) if name.split(".")[0] == "app"]
+
+
+@pytest.mark.parametrize("where", ARROWS)
+def test_the_pure_parts_import_only_what_the_arrows_allow(where: str) -> None:
+    paths = list(python_files(where)) if where.endswith("/") else [ROOT / where]
+    assert paths, f"{where} is gone; change ARROWS and docs/architecture.md together"
+    for path in paths:
+        assert [name for name in imported(path) if not allowed(name, ARROWS[where])] == []
+
+
+@pytest.mark.parametrize(
+    ("library", "home"),
+    [
+        ("fabric", "fleet/effects/ssh.py"),
+        ("paramiko", "fleet/effects/ssh.py"),
+        ("psycopg", "app/storage"),
+        ("psycopg_pool", "app/storage"),
+    ],
+)
+def test_each_outside_thing_has_one_door(library: str, home: str) -> None:
+    users = [
+        str(p.relative_to(ROOT))
+        for p in python_files("app", "fleet")
+        if library in {n.split(".")[0] for n in imported(p)}
+    ]
+    assert [user for user in users if not user.startswith(home)] == []
