@@ -15,6 +15,8 @@ from typing import Annotated
 import typer
 
 from fleet import console, show
+from fleet.demo import story
+from fleet.demo.story import Plot
 from fleet.effects import inventory, release
 from fleet.errors import FleetError
 from fleet.lab.commands import lab
@@ -108,6 +110,16 @@ def rolling_update(
     else:
         console.show_report(report, resume=f"./ops.py rolling-update {version} --resume")
     if report.error:
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: ./ops.py demo --report /tmp/report.json")
+def demo(
+    report: Annotated[Path, typer.Option(help="Where the report goes, as JSON.")] = Path(".lab/report.json"),
+    rate: Annotated[float, typer.Option(min=1, max=500, help="Events published each second.")] = Plot.rate,
+) -> None:
+    """Start a lab, deploy, publish, update the fleet under the traffic; fail unless nothing failed or was lost."""
+    if not story.tell(Plot(rate=rate), report):
         raise typer.Exit(1)
 
 

@@ -9,6 +9,10 @@ class PlanRefused(FleetError):
     """The change was refused before any host was touched."""
 
 
+class ReleaseExists(FleetError):
+    """A release of this version was built before, from other sources."""
+
+
 class HostUnreachable(FleetError):
     """A host did not answer over SSH."""
 

@@ -12,7 +12,7 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from fleet.errors import FleetError, PlanRefused
+from fleet.errors import FleetError, PlanRefused, ReleaseExists
 
 ROOT = Path(__file__).resolve().parents[2]
 VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+([.+-][A-Za-z0-9.]+)?")
@@ -31,8 +31,8 @@ class Release:
 def build(version: str, python: str = "3.11", *, source: Path = ROOT, dist: Path = ROOT / "dist") -> Release:
     """Write dist/amebo-VERSION-pyXY.tar.gz; the same sources give the same bytes.
 
-    Raises FleetError for a malformed version, for dependencies that cannot be had, and where another content was
-    released under this version before.
+    Raises FleetError for a malformed version and for dependencies that cannot be had, ReleaseExists where another
+    content was released under this version before.
     """
     if not VERSION.fullmatch(version):
         raise FleetError(f"{version!r} is not a version; write it as MAJOR.MINOR.PATCH, for example 1.4.0")
@@ -40,7 +40,7 @@ def build(version: str, python: str = "3.11", *, source: Path = ROOT, dist: Path
     sha256 = hashlib.sha256(archive).hexdigest()
     path = dist / f"amebo-{version}-py{python.replace('.', '')}.tar.gz"
     if path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
-        raise FleetError(f"{path} was built before from other sources; releases do not change: take a new version")
+        raise ReleaseExists(f"{path} was built before from other sources; releases do not change: take a new version")
     dist.mkdir(parents=True, exist_ok=True)
     _write_atomically(path, archive)
     _write_atomically(path.with_name(path.name + ".sha256"), f"{sha256}  {path.name}\n".encode())
