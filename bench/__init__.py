@@ -1,0 +1,1 @@
+"""What is measured, each beside a peer or a limit in the same run."""

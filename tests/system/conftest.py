@@ -1,0 +1,136 @@
+"""One fleet for all stories: six instances on three hosts, started once, left by each story as it found it."""
+
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fleet.demo.traffic import Traffic
+from fleet.effects import inventory, release, ssh
+from fleet.effects.inventory import Inventory
+
+ROOT = Path(__file__).parents[2]
+LAB = "stories"
+
+
+@dataclass
+class Stories:
+    """The lab's fleet, and how a person would command it."""
+
+    environment: dict[str, str]
+    run: str = field(default_factory=lambda: f"story{secrets.token_hex(2)}")
+    numbers: Iterator[int] = field(default_factory=lambda: count(1))
+    built: list[Path] = field(default_factory=list)
+
+    def ops(self, *words: str, code: int = 0, **environment: str) -> str:
+        """Type an ops.py command, expect its exit code, return all that it printed."""
+        return self._run([sys.executable, "ops.py", *words], code, environment)
+
+    def play(self, name: str, *words: str, code: int = 0, **environment: str) -> str:
+        """Type an ansible-playbook command."""
+        program = Path(sys.executable).with_name("ansible-playbook")
+        return self._run([str(program), f"playbooks/{name}.yml", *words], code, environment)
+
+    def status(self) -> list[dict[str, Any]]:
+        """What ops.py says of every instance."""
+        instances: list[dict[str, Any]] = json.loads(self.ops("status", "--json", "--window", "0"))["instances"]
+        return instances
+
+    def versions(self) -> list[str | None]:
+        """The version of each ready instance; None for one that is not ready."""
+        return [i["version"] if i["ready"] else None for i in self.status()]
+
+    def wait_until_ready(self, seconds: float = 60) -> None:
+        """Until every instance is ready; what was found last is the evidence if it never happens."""
+        until = time.monotonic() + seconds
+        while None in self.versions():
+            assert time.monotonic() < until, json.dumps(self.status(), indent=2)
+
+    def releases(self) -> dict[str, str]:
+        """What lies in /opt/amebo/releases of each app host."""
+        fleet = self.inventory()
+        return {h: ssh.run(h, fleet.hosts[h], "ls /opt/amebo/releases").stdout for h in fleet.group("app")}
+
+    def nginx_started(self) -> str:
+        """When the load balancer's nginx was started and reloaded, as its worker processes tell."""
+        fleet = self.inventory()
+        return ssh.run("lb-1", fleet.hosts["lb-1"], "pgrep -f 'nginx: worker' | sort").stdout
+
+    def inventory(self) -> Inventory:
+        """As Ansible reads it now."""
+        return inventory.read(ROOT / "inventory" / LAB)
+
+    def traffic(self, **settings: Any) -> Traffic:
+        """A publisher through nginx that never retries, and a receiver."""
+        fleet = self.inventory()
+        password = str(fleet.hosts[fleet.group("app")[0]]["vault_amebo_admin_password"])
+        return Traffic(fleet.url, password, **settings)
+
+    def build(self, source: Path = ROOT) -> str:
+        """A release of these sources under a version of its own."""
+        version = f"0.{next(self.numbers)}.0-{self.run}"
+        self.built.append(release.build(version, source=source).archive)
+        return version
+
+    def forget_releases(self) -> None:
+        """Leave dist/ as it was."""
+        for archive in self.built:
+            archive.unlink()
+            archive.with_name(archive.name + ".sha256").unlink()
+
+    def _run(self, argv: list[str], code: int, environment: dict[str, str]) -> str:
+        ended = subprocess.run(
+            argv, cwd=ROOT, env=self.environment | environment, capture_output=True, text=True, timeout=600, check=False
+        )
+        assert ended.returncode == code, (
+            f"{' '.join(argv)} ended with {ended.returncode}\n{ended.stdout}\n{ended.stderr}"
+        )
+        return ended.stdout + (ended.stderr if code else "")
+
+
+@pytest.fixture(scope="session")
+def empty_lab() -> Iterator[Stories]:
+    """Five hosts on which nothing is installed yet."""
+    environment = {
+        **os.environ,
+        "ANSIBLE_INVENTORY": str(ROOT / "inventory" / LAB),
+        "AMEBO_VAULT_PASSWORD_FILE": str(ROOT / ".lab" / LAB / "vault-password"),
+        "ANSIBLE_NOCOLOR": "1",
+    }
+    os.environ |= environment
+    stories = Stories(environment)
+    try:
+        stories.ops("lab", "up", "--name", LAB, "--hosts", "5")
+        yield stories
+    finally:
+        stories.ops("lab", "down", "--name", LAB)
+        stories.forget_releases()
+
+
+@pytest.fixture(scope="session")
+def stories(empty_lab: Stories) -> Stories:
+    """The fleet as playbooks/site.yml makes it."""
+    version = empty_lab.build()
+    empty_lab.play("site", "-e", f"amebo_version={version}")
+    return empty_lab
+
+
+@pytest.fixture
+def broken_release(stories: Stories, tmp_path: Path) -> str:
+    """A release that starts but whose health never turns ready."""
+    for name in ("app", "requirements.txt"):
+        source = ROOT / name
+        shutil.copytree(source, tmp_path / name) if source.is_dir() else shutil.copy(source, tmp_path / name)
+    health = tmp_path / "app/http/health.py"
+    assert "HTTP_200" in health.read_text() or "200" in health.read_text()
+    return stories.build(tmp_path)
