@@ -35,11 +35,10 @@ def test_a_wrong_vault_password(stories: Stories, tmp_path: Path) -> None:
     version = stories.build()
     wrong = tmp_path / "password"
     wrong.write_text("not this one\n")
-    for run in (
-        lambda: stories.ops("rolling-update", version, "--yes", code=1, AMEBO_VAULT_PASSWORD_FILE=str(wrong)),
-        lambda: stories.play("deploy", "-e", f"amebo_version={version}", code=4, AMEBO_VAULT_PASSWORD_FILE=str(wrong)),
+    for output in (
+        stories.ops("rolling-update", version, "--yes", code=1, AMEBO_VAULT_PASSWORD_FILE=str(wrong)),
+        stories.play("deploy", "-e", f"amebo_version={version}", code=4, AMEBO_VAULT_PASSWORD_FILE=str(wrong)),
     ):
-        output = run()
         assert "ecrypt" in output
         assert "Traceback" not in output
 
