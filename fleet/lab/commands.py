@@ -1,9 +1,59 @@
 """The verbs of `ops.py lab`."""
 
+import os
+import time
+from typing import Annotated
+
 import typer
+from rich.console import Console
+
+from fleet.lab import lifecycle, ssh, state
+from fleet.lab.model import Limits
+from fleet.lab.places import Places
 
 lab = typer.Typer(help="Real Debian hosts on this machine, to rehearse on.", no_args_is_help=True)
 
+Name = Annotated[str, typer.Option("--name", help="Which lab; several may be up at once.")]
 
-@lab.callback()
-def _lab() -> None: ...
+
+@lab.command(epilog="Example: ./ops.py lab up --hosts 6 --debian bookworm")
+def up(
+    name: Name = "lab",
+    hosts: Annotated[int | None, typer.Option(help="How many hosts (5): one to fifty.")] = None,
+    debian: Annotated[str | None, typer.Option(help="Debian release: bookworm (12) or trixie (13).")] = None,
+    cpus: Annotated[float | None, typer.Option(help="CPUs that each host may use (1).")] = None,
+    memory: Annotated[int | None, typer.Option(help="Memory that each host may use, in MB (1024).")] = None,
+) -> None:
+    """Bring a lab up; on one that is up, boot the dead hosts and add those that are missing."""
+    started = time.monotonic()
+    limits = Limits(cpus or 1.0, memory or 1024) if cpus or memory else None
+    made = lifecycle.up(name, hosts=hosts, debian=debian, limits=limits, say=_say)
+    took = time.monotonic() - started
+    _say(f"lab {name}: {made.size} hosts in {made.subnet} after {took:.1f} s; inventory/{name} is written")
+
+
+@lab.command(epilog="Example: ./ops.py lab down --name lab")
+def down(name: Name = "lab") -> None:
+    """Take a lab down, leaving nothing behind, also after a crash; the image and package caches stay."""
+    _say(f"lab {name} is down" if lifecycle.down(name, say=_say) else f"there was no lab called {name}")
+
+
+@lab.command(
+    name="ssh",
+    context_settings={"ignore_unknown_options": True},
+    epilog="Example: ./ops.py lab ssh app-1 systemctl status",
+)
+def shell(
+    host: Annotated[str, typer.Argument(help="The host's name, as in `lab status`.")],
+    command: Annotated[list[str] | None, typer.Argument(help="A command to run there instead of a shell.")] = None,
+    name: Name = "lab",
+) -> None:
+    """Open a shell on a host, as admin (who may use sudo without a password)."""
+    places = Places(name)
+    state.load(places).host(host)
+    argv = ssh.argv(host, places, command or ())
+    os.execvp(argv[0], argv)  # noqa: S606  # the shell takes this process' place, so its exit code is ours
+
+
+def _say(line: str) -> None:
+    Console(stderr=True, highlight=False).print(line)

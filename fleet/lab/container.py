@@ -1,0 +1,88 @@
+"""A host as a process: systemd-nspawn boots the Debian in its root, in its groups, in its network namespace."""
+
+import os
+import uuid
+from pathlib import Path
+
+from fleet.lab import cgroup, network
+from fleet.lab.mirror import HOST as MIRROR
+from fleet.lab.model import Host, Lab, machine_name
+from fleet.lab.places import HostPlaces
+from fleet.lab.run import run
+
+
+def boot_command(lab: Lab, host: Host, root: Path) -> list[str]:
+    """Build nspawn's command line; not registered, for the machine may have neither systemd nor machined."""
+    name = machine_name(lab.name, host.name)
+    return [
+        "systemd-nspawn",
+        "--quiet",
+        "--register=no",
+        "--keep-unit",
+        "--resolv-conf=off",
+        "--timezone=off",
+        "--capability=CAP_NET_ADMIN",
+        f"--directory={root}",
+        f"--machine={name}",
+        f"--hostname={host.name}",
+        f"--network-namespace-path={network.NAMESPACES / name}",
+        "/usr/sbin/lab-init",
+    ]
+
+
+def hosts_file(lab: Lab, host: Host) -> str:
+    """Return /etc/hosts: without every name in it, each lookup would wait for a name server that is not there."""
+    lines = ["127.0.0.1 localhost", f"{lab.gateway} {MIRROR}"]
+    lines += [f"{lab.address(other)} {other.name}" for other in lab.hosts]
+    return "\n".join(lines) + f"\n# this is {host.name}\n"
+
+
+def seed(lab: Lab, host: Host, places: HostPlaces, authorized_key: str) -> None:
+    """Give a new root its identity: names, machine id, host key, and the key that may log in."""
+    etc = places.root / "etc"
+    (etc / "hostname").write_text(f"{host.name}\n")
+    (etc / "machine-id").write_text(f"{uuid.uuid4().hex}\n")
+    write_hosts_file(lab, host, places)
+    for suffix, mode in (("", 0o600), (".pub", 0o644)):
+        key = etc / "ssh" / f"ssh_host_ed25519_key{suffix}"
+        key.write_text(places.host_key.with_name(places.host_key.name + suffix).read_text())
+        key.chmod(mode)
+    _authorize(places.root / "home/admin", authorized_key)
+
+
+def write_hosts_file(lab: Lab, host: Host, places: HostPlaces) -> None:
+    (places.root / "etc/hosts").write_text(hosts_file(lab, host))
+
+
+def boot(lab: Lab, host: Host, places: HostPlaces) -> None:
+    """Start the host and return at once; it stays when this process goes."""
+    groups = cgroup.create(machine_name(lab.name, host.name), lab.limits)
+    with places.log.open("a") as log:
+        run(["setsid", "--fork", *cgroup.enter(groups, boot_command(lab, host, places.root))], output=log)
+
+
+def init_process(group: str) -> int | None:
+    """Return the host's own process 1 as this machine numbers it, None if the host is dead."""
+    return next((pid for pid in cgroup.processes(group) if _number_inside(pid) == "1"), None)
+
+
+def is_running(lab: Lab, host: Host) -> bool:
+    return init_process(machine_name(lab.name, host.name)) is not None
+
+
+def _number_inside(pid: int) -> str | None:
+    """Return the process' number in its own namespace, None if that is the machine's."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    numbers = next(line for line in status.splitlines() if line.startswith("NSpid:")).split()[1:]
+    return numbers[-1] if len(numbers) > 1 else None
+
+
+def _authorize(home: Path, key: str) -> None:
+    path = home / ".ssh/authorized_keys"
+    path.write_text(key)
+    owner = home.stat()
+    path.chmod(0o600)
+    os.chown(path, owner.st_uid, owner.st_gid)

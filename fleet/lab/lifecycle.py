@@ -1,0 +1,117 @@
+"""Bring a lab up and take it down: each step ensures its part, so that a second run finishes what a first one left."""
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from fleet.errors import LabError
+from fleet.lab import cgroup, container, disk, image, inventory, keys, mirror, network, preflight, sources, ssh, state
+from fleet.lab.locks import locked
+from fleet.lab.model import Host, Lab, Limits, check_name, layout, machine_name
+from fleet.lab.places import Places
+
+Say = Callable[[str], None]
+_AT_ONCE = 4  # hosts that boot side by side; more only wait for the processor
+
+
+def up(
+    name: str = "lab",
+    *,
+    hosts: int | None = None,
+    debian: str | None = None,
+    limits: Limits | None = None,
+    say: Say = lambda _: None,
+) -> Lab:
+    """Ensure the lab is there and all its hosts answer; what is not given stays as it is, or is 5 hosts of bookworm."""
+    check_name(name)
+    preflight.check()
+    places = Places(name)
+    inventory.refuse_foreign(places)
+    with locked(name, say):
+        lab = _agreed(state.find(places), name, hosts, debian, limits)
+        mirrors = sources.read()
+        base = image.ensure(lab.debian, mirrors, say)
+        lab = replace(lab, network=network.claim(name, places.tree))
+        state.save(lab, places)
+        keys.ensure(lab, places)
+        mirror.ensure_running(lab, places, mirrors)
+        started = _ensure_hosts(lab, places, base, say)
+        inventory.write(lab, places)
+        say(
+            f"{len(started)} of {lab.size} hosts booted, the others were up" if started else f"lab {name} is up already"
+        )
+        return lab
+
+
+def down(name: str = "lab", *, say: Say = lambda _: None) -> bool:
+    """Remove all of the lab that this machine has, whatever the state files say; False if there was nothing."""
+    check_name(name)
+    preflight.check()
+    places = Places(name)
+    with locked(name, say):
+        network.refuse_foreign(name, places.tree)
+        found = places.state.exists() or bool(cgroup.find(machine_name(name, "")))
+        _stop_processes(name)
+        network.remove(name)
+        disk.unmount_below(places.state)
+        for group in cgroup.find(machine_name(name, "")):
+            cgroup.remove(group)
+        inventory.remove(places)
+        shutil.rmtree(places.state, ignore_errors=not places.state.exists())
+    return found
+
+
+def ensure_host(lab: Lab, host: Host, places: Places, base: Path) -> bool:
+    """Boot the host from its own disk unless it runs; False if it did."""
+    if container.is_running(lab, host):
+        return False
+    cgroup.kill(machine_name(lab.name, host.name))  # what a dying host may have left
+    network.plug(lab, host)
+    own = places.host(host.name)
+    disk.mount(base, own)
+    container.seed(lab, host, own, places.key.with_suffix(".pub").read_text())
+    container.boot(lab, host, own)
+    return True
+
+
+def _agreed(present: Lab | None, name: str, hosts: int | None, debian: str | None, limits: Limits | None) -> Lab:
+    """Reconcile what is there with what is asked for; raises LabError where only a new lab could satisfy it."""
+    if present is None:
+        lab = Lab(name, 0, debian or "bookworm", hosts or 5, limits or Limits())
+        layout(lab.size)
+        if lab.debian not in image.RELEASES:
+            raise LabError(f"the lab knows Debian {' and '.join(image.RELEASES)}, not {lab.debian}")
+        return lab
+    grown = replace(present, size=hosts or present.size)
+    same = replace(grown, debian=debian or present.debian, limits=limits or present.limits) == grown
+    if not same or layout(grown.size)[: present.size] != present.hosts:
+        raise LabError(
+            f"lab {name} is up with {present.size} hosts of {present.debian}, {present.limits.cpus:g} CPUs and "
+            f"{present.limits.memory_mb} MB each, and cannot become what you ask for (it can only gain app hosts, from "
+            f"three hosts on); first run: ./ops.py lab down --name {name}"
+        )
+    return grown
+
+
+def _ensure_hosts(lab: Lab, places: Places, base: Path, say: Say) -> Sequence[Host]:
+    def ensure(host: Host) -> bool:
+        started = time.monotonic()
+        booted = ensure_host(lab, host, places, base)
+        if booted:
+            ssh.wait_until_up(lab, host, places)
+            say(f"{host.name} {lab.address(host)} is up ({time.monotonic() - started:.1f} s)")
+        else:
+            container.write_hosts_file(lab, host, places.host(host.name))
+        return booted
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return [host for host, booted in zip(lab.hosts, pool.map(ensure, lab.hosts), strict=True) if booted]
+
+
+def _stop_processes(name: str) -> None:
+    groups = cgroup.find(machine_name(name, ""))
+    for group in groups:
+        cgroup.kill(group)
