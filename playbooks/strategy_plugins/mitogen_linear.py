@@ -1,0 +1,5 @@
+"""Find mitogen wherever Ansible itself is installed, so that ansible.cfg names no Python version and no site-packages."""
+
+from ansible_mitogen.plugins.strategy.mitogen_linear import StrategyModule
+
+__all__ = ["StrategyModule"]
