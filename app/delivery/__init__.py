@@ -1,0 +1,1 @@
+"""How gists reach their handlers."""

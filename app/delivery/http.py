@@ -1,0 +1,52 @@
+"""Deliveries over HTTP with aiohttp: one session, connections reused, an answer's head read and no more."""
+
+import time
+from datetime import UTC, datetime
+
+from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+
+from app import rules
+from app.delivery.guard import Guard
+from app.model import Attempt, Delivery
+
+RESPONSE_HEAD = 1024
+
+
+class HttpCourier:
+    """The port Courier; made inside the running loop, closed by it."""
+
+    def __init__(self, guard: Guard, timeout: float = 30.0) -> None:
+        connector = TCPConnector(limit=0, socket_factory=guard.open_socket)
+        self._session = ClientSession(
+            connector=connector,
+            timeout=ClientTimeout(total=timeout),
+            cookie_jar=DummyCookieJar(),
+            auto_decompress=False,
+            headers={"User-Agent": "Amebo"},
+        )
+
+    async def deliver(self, delivery: Delivery) -> Attempt:
+        """POST once; whatever happens is an attempt, and only 2xx succeeds. Redirects are not followed."""
+        started, now = time.monotonic(), datetime.now(UTC)
+        body = rules.envelope(delivery)
+        headers = rules.delivery_headers(delivery, body, now)
+        status, head, error = None, "", None
+        try:
+            async with self._session.post(delivery.url, data=body, headers=headers, allow_redirects=False) as response:
+                status, head = response.status, await _head(response)
+        except TimeoutError:
+            error = "no answer in time"
+        except (ClientError, OSError, ValueError) as failure:
+            error = f"{type(failure).__name__}: {failure}"[:RESPONSE_HEAD]
+        milliseconds = round((time.monotonic() - started) * 1000)
+        return Attempt(delivery.attempt, status, milliseconds, head, error, now)
+
+    async def close(self) -> None:
+        await self._session.close()
+
+
+async def _head(response: ClientResponse) -> str:
+    """The first bytes as text that PostgreSQL can keep."""
+    return (
+        (await response.content.read(RESPONSE_HEAD)).decode(errors="replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
+    )

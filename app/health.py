@@ -1,0 +1,40 @@
+"""Whether this process may get traffic, and the words in which it says so."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from app import version
+from app.errors import Unavailable
+from app.storage.migrate import REQUIRED
+
+
+@dataclass
+class Health:
+    """The life of one process; `draining` turns true once, when it is told to end."""
+
+    instance: str
+    schema_version: Callable[[], int]
+    draining: bool = False
+    since: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def ready(self) -> tuple[bool, dict[str, Any]]:
+        """The answer of /health/ready, and whether it is yes."""
+        status, schema = self._status()
+        return status == "ready", {
+            "status": status,
+            "version": version(),
+            "instance": self.instance,
+            "schema": schema,
+            "since": self.since.isoformat(timespec="seconds"),
+        }
+
+    def _status(self) -> tuple[str, int | None]:
+        if self.draining:
+            return "draining", None
+        try:
+            schema = self.schema_version()
+        except Unavailable:
+            return "database unreachable", None
+        return ("ready" if schema >= REQUIRED else "schema too old"), schema

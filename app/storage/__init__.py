@@ -1,0 +1,1 @@
+"""Where things are kept: PostgreSQL, or memory with the same behaviour."""

@@ -1,0 +1,34 @@
+"""Connections that never wait for ever: neither for a host that is gone nor for a database that hangs."""
+
+from typing import Any, TypeVar
+
+from psycopg import Connection, OperationalError
+from psycopg.abc import PQGen
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+_CONNECT: dict[str, Any] = {
+    "connect_timeout": 3,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 5000,
+    "application_name": "amebo",
+}
+PATIENCE = 5.0
+Result = TypeVar("Result")
+
+
+def patient(dsn: str) -> str:
+    """The DSN with limits to the waiting, where it does not set its own."""
+    return make_conninfo(**{**_CONNECT, **conninfo_to_dict(dsn)})
+
+
+class BoundedConnection(Connection[Any]):
+    """Gives up on an answer after five seconds; then, as after any failure of operation, it is not used again."""
+
+    def wait(self, gen: PQGen[Result], interval: float = 0.1, timeout: float | None = None) -> Result:
+        try:
+            return super().wait(gen, interval, timeout or PATIENCE)
+        except OperationalError:
+            self.pgconn.finish()  # an answer that comes after all would be taken for the next question's
+            raise

@@ -1,0 +1,3 @@
+-- The application that an API key belongs to, by the key's hash.
+SELECT application, address, secret, apikey_hash, description, active, timestamped
+FROM applications WHERE apikey_hash = %(apikey_hash)s

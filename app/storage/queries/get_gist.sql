@@ -1,0 +1,5 @@
+-- One gist by its id.
+SELECT gist, gists.event, subscription, events.action, subscriptions.application, gists.status, attempts, retries,
+       due, gists.timestamped
+FROM gists JOIN events USING (event) JOIN subscriptions USING (subscription)
+WHERE gist = %(gist)s

@@ -1,0 +1,3 @@
+-- One subscription by its id.
+SELECT subscription, application, action, handler, max_retries, description, active, timestamped
+FROM subscriptions WHERE subscription = %(subscription)s AND deleted IS NULL

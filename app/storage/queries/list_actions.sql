@@ -1,0 +1,8 @@
+-- One page of actions.
+SELECT action, application, schemata, version, timestamped
+FROM actions
+WHERE (%(application)s::text IS NULL OR application = %(application)s)
+  AND (%(since)s::timestamptz IS NULL OR timestamped >= %(since)s)
+  AND (%(until)s::timestamptz IS NULL OR timestamped < %(until)s)
+  AND (%(key)s::text IS NULL OR action {beyond} %(key)s)
+ORDER BY action {direction} LIMIT %(limit)s

@@ -1,0 +1,136 @@
+"""The web process: waitress, on systemd's sockets or its own, and a drain that loses no request."""
+
+import logging
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from waitress import create_server, wasyncore
+from waitress.channel import HTTPChannel
+from waitress.server import BaseWSGIServer
+from waitress.task import ErrorTask, WSGITask
+
+from app import systemd
+from app.health import Health
+from app.settings import Settings
+
+LARGEST_REQUEST = 8 * 1024 * 1024  # what is larger never reaches the service, which has tighter limits of its own
+TICK = 1.0
+App = Callable[..., Any]
+log = logging.getLogger("amebo.web")
+
+
+class Server:
+    """Serves until SIGTERM, then drains: accepts no more, answers what came in, lets connections go.
+
+    Every response of a draining server says `Connection: close`, so that a client with a keep-alive connection
+    sends its next request elsewhere. Idle connections are left to their clients until the deadline: closing one
+    at the moment when its client sends a request would lose that request.
+    """
+
+    def __init__(self, app: App, settings: Settings, health: Health) -> None:
+        inherited = systemd.listen_sockets()
+        self._keeps_listening = bool(inherited)  # systemd and the next process go on with these
+        self._map: dict[int, Any] = {}
+        self._health = health
+        self._timeout = settings.drain_timeout
+        self._server = create_server(
+            app,
+            map=self._map,
+            sockets=inherited or [_listen(settings)],
+            threads=settings.threads,
+            connection_limit=settings.connections,
+            max_request_body_size=LARGEST_REQUEST,
+            asyncore_use_poll=True,
+            asyncore_loop_timeout=TICK,
+            ident="amebo",
+        )
+        self._listeners = [each for each in self._map.values() if isinstance(each, BaseWSGIServer)]
+        for listener in self._listeners:
+            listener.channel_class = _channel_class(health)
+
+    def run(self) -> None:
+        """Serve, and return when drained."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        systemd.notify("READY=1")
+        while not self._health.draining:
+            self._turn()
+        systemd.notify("STOPPING=1")
+        self._drain()
+
+    def _stop(self, _signal: int, _frame: FrameType | None) -> None:
+        """Only flags, and a byte through a pipe to end the poll: locks may be held where a signal strikes."""
+        self._health.draining = True
+        self._listeners[0].pull_trigger()
+
+    def _drain(self) -> None:
+        for listener in self._listeners:
+            self._stop_accepting(listener)
+        deadline = time.monotonic() + self._timeout
+        while self._channels() and time.monotonic() < deadline:
+            self._turn()
+        busy = sum(bool(channel.requests) for channel in self._channels())
+        log.log(logging.WARNING if busy else logging.INFO, "drained, %d requests unanswered", busy)
+
+    def _stop_accepting(self, listener: BaseWSGIServer) -> None:
+        """An inherited socket stays open, for whoever shares it; one of our own is closed: clients go elsewhere."""
+        if self._keeps_listening:
+            listener.accepting = False
+            listener.del_channel()
+            return
+        known = -1
+        while known != len(listener.active_channels):  # what the kernel accepted already would be reset by closing
+            known = len(listener.active_channels)
+            listener.handle_accept()
+        wasyncore.dispatcher.close(listener)
+
+    def _channels(self) -> list[HTTPChannel]:
+        return [channel for channel in self._map.values() if isinstance(channel, HTTPChannel)]
+
+    def _turn(self) -> None:
+        wasyncore.loop(timeout=TICK, use_poll=True, map=self._map, count=1)
+
+
+def serve_status(app: App, path: str) -> None:
+    """Answer health and metrics on a unix socket of this process' own, on a thread of its own, until it ends."""
+    if not path:
+        return
+    Path(path).unlink(missing_ok=True)
+    server = create_server(app, map={}, unix_socket=path, unix_socket_perms="660", threads=2, ident="amebo")
+    threading.Thread(target=server.run, name="status", daemon=True).start()
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    return socket.create_server((settings.host, settings.port), family=family, backlog=1024)
+
+
+def _channel_class(health: Health) -> type[HTTPChannel]:
+    """Of waitress, which makes a task for each request; these close their connection while the process drains."""
+
+    class Draining:
+        request: Any
+
+        def build_response_header(self) -> bytes:
+            if health.draining:
+                self.request.headers["CONNECTION"] = "close"  # as if the client had asked for it
+            header: bytes = super().build_response_header()  # type: ignore[misc]  # a mixin of waitress' tasks
+            return header
+
+    class DrainingTask(Draining, WSGITask):  # type: ignore[misc]  # waitress has no types
+        pass
+
+    class DrainingErrorTask(Draining, ErrorTask):  # type: ignore[misc]
+        pass
+
+    class Channel(HTTPChannel):  # type: ignore[misc]
+        task_class = DrainingTask
+        error_task_class = DrainingErrorTask
+
+    return Channel
