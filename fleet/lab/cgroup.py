@@ -78,13 +78,13 @@ def is_frozen(group: str) -> bool:
 
 def kill(group: str, timeout: float = 10) -> None:
     """End every process of the group and nothing else; raises LabError if one will not go."""
-    thaw(group)  # a frozen process of version 1 dies only after it thaws
     deadline = time.monotonic() + timeout
     while pids := processes(group):
         if time.monotonic() > deadline:
             raise LabError(f"processes {pids} of {group} survive SIGKILL for {timeout:.0f} s")
         for pid in pids:
             kill_member(group, pid)
+        thaw(group)  # a frozen process of version 1 dies only after it thaws
         time.sleep(0.02)
 
 

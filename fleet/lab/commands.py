@@ -1,5 +1,6 @@
 """The verbs of `ops.py lab`."""
 
+import json
 import os
 import time
 from typing import Annotated
@@ -7,13 +8,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from fleet.lab import lifecycle, ssh, state
-from fleet.lab.model import Limits
+from fleet.lab import faults, lifecycle, observe, show, ssh, state
+from fleet.lab.model import Fault, Limits
 from fleet.lab.places import Places
 
 lab = typer.Typer(help="Real Debian hosts on this machine, to rehearse on.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Option("--name", help="Which lab; several may be up at once.")]
+HostName = Annotated[str, typer.Argument(metavar="HOST", help="The host's name, as in `lab status`.")]
 
 
 @lab.command(epilog="Example: ./ops.py lab up --hosts 6 --debian bookworm")
@@ -38,13 +40,27 @@ def down(name: Name = "lab") -> None:
     _say(f"lab {name} is down" if lifecycle.down(name, say=_say) else f"there was no lab called {name}")
 
 
+@lab.command(epilog="Example: ./ops.py lab status --json")
+def status(
+    name: Name = "lab", as_json: Annotated[bool, typer.Option("--json", help="For programs to read.")] = False
+) -> None:
+    """Show the lab's hosts, their addresses, groups, states and faults, and the service's URL."""
+    found = observe.status(name)
+    if as_json:
+        typer.echo(json.dumps(show.as_json(found), indent=2))
+    else:
+        out = Console(highlight=False)
+        out.print(show.heading(found.lab))
+        out.print(show.as_table(found))
+
+
 @lab.command(
     name="ssh",
     context_settings={"ignore_unknown_options": True},
     epilog="Example: ./ops.py lab ssh app-1 systemctl status",
 )
 def shell(
-    host: Annotated[str, typer.Argument(help="The host's name, as in `lab status`.")],
+    host: HostName,
     command: Annotated[list[str] | None, typer.Argument(help="A command to run there instead of a shell.")] = None,
     name: Name = "lab",
 ) -> None:
@@ -53,6 +69,28 @@ def shell(
     state.load(places).host(host)
     argv = ssh.argv(host, places, command or ())
     os.execvp(argv[0], argv)  # noqa: S606  # the shell takes this process' place, so its exit code is ours
+
+
+@lab.command(name="break", epilog="Example: ./ops.py lab break app-1 freeze")
+def break_(
+    host: HostName,
+    fault: Annotated[
+        Fault,
+        typer.Argument(
+            help="kill: the power fails. freeze: it hangs, connections stay open. partition: the cable is out. "
+            "slow: every round trip takes 200 ms longer. disk-full: not a byte is left."
+        ),
+    ],
+    name: Name = "lab",
+) -> None:
+    """Break a host, for real, until it is mended."""
+    faults.break_(host, fault, name=name, say=_say)
+
+
+@lab.command(epilog="Example: ./ops.py lab mend app-1")
+def mend(host: HostName, name: Name = "lab") -> None:
+    """Undo all faults of a host and wait until it answers; a dead one boots from its disk as it was left."""
+    faults.mend(host, name=name, say=_say)
 
 
 def _say(line: str) -> None:

@@ -1,20 +1,62 @@
 """A host as a process: systemd-nspawn boots the Debian in its root, in its groups, in its network namespace."""
 
 import os
+import time
 import uuid
 from pathlib import Path
 
-from fleet.lab import cgroup, network
+from fleet.lab import cgroup, disk, network
 from fleet.lab.mirror import HOST as MIRROR
 from fleet.lab.model import Host, Lab, machine_name
-from fleet.lab.places import HostPlaces
-from fleet.lab.run import run
+from fleet.lab.places import HostPlaces, Places
+from fleet.lab.run import start
+
+_PROPAGATE = Path("/run/systemd/nspawn/propagate")
+
+
+def ensure_running(lab: Lab, host: Host, places: Places, base: Path) -> bool:
+    """Boot the host from its own disk unless it runs, without waiting for it; False if it ran."""
+    if is_running(lab, host):
+        return False
+    pull_the_plug(lab, host)  # what a dying host may have left
+    network.plug(lab, host)
+    own = places.host(host.name)
+    disk.mount(base, own)
+    seed(lab, host, own, places.key.with_suffix(".pub").read_text())
+    boot(lab, host, own)
+    return True
+
+
+def pull_the_plug(lab: Lab, host: Host) -> None:
+    """End the host and its network at once: what is sent to it gets no answer, not even a refusal."""
+    name = machine_name(lab.name, host.name)
+    network.unplug(name, network.veth(lab, host))
+    stop(name)
+
+
+def stop(group: str) -> None:
+    """Kill process 1 of the host first, so that nspawn, seeing it, cleans up after itself; then whatever is left."""
+    if init := init_process(group):
+        cgroup.kill_member(group, init)
+        cgroup.thaw(group)  # a frozen process of version 1 dies only after it thaws
+        deadline = time.monotonic() + 2
+        while cgroup.processes(group) and time.monotonic() < deadline:
+            time.sleep(0.02)
+    cgroup.kill(group)
+
+
+def forget(group: str) -> None:
+    """Remove what nspawn leaves of a machine that never told it goodbye."""
+    if (_PROPAGATE / group).exists():
+        (_PROPAGATE / group).rmdir()
 
 
 def boot_command(lab: Lab, host: Host, root: Path) -> list[str]:
     """Build nspawn's command line; not registered, for the machine may have neither systemd nor machined."""
     name = machine_name(lab.name, host.name)
     return [
+        "env",
+        "SYSTEMD_NSPAWN_TMPFS_TMP=0",  # /tmp lies on the host's disk, as on a server
         "systemd-nspawn",
         "--quiet",
         "--register=no",
@@ -57,8 +99,7 @@ def write_hosts_file(lab: Lab, host: Host, places: HostPlaces) -> None:
 def boot(lab: Lab, host: Host, places: HostPlaces) -> None:
     """Start the host and return at once; it stays when this process goes."""
     groups = cgroup.create(machine_name(lab.name, host.name), lab.limits)
-    with places.log.open("a") as log:
-        run(["setsid", "--fork", *cgroup.enter(groups, boot_command(lab, host, places.root))], output=log)
+    start(cgroup.enter(groups, boot_command(lab, host, places.root)), places.log)
 
 
 def init_process(group: str) -> int | None:

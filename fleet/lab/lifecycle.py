@@ -38,11 +38,10 @@ def up(
         state.save(lab, places)
         keys.ensure(lab, places)
         mirror.ensure_running(lab, places, mirrors)
-        started = _ensure_hosts(lab, places, base, say)
+        booted = _ensure_hosts(lab, places, base, say)
         inventory.write(lab, places)
-        say(
-            f"{len(started)} of {lab.size} hosts booted, the others were up" if started else f"lab {name} is up already"
-        )
+        if not booted:
+            say(f"lab {name} is up already")
         return lab
 
 
@@ -53,28 +52,19 @@ def down(name: str = "lab", *, say: Say = lambda _: None) -> bool:
     places = Places(name)
     with locked(name, say):
         network.refuse_foreign(name, places.tree)
-        found = places.state.exists() or bool(cgroup.find(machine_name(name, "")))
-        _stop_processes(name)
+        groups = cgroup.find(machine_name(name, ""))
+        for group in groups:
+            container.stop(group)
         network.remove(name)
         disk.unmount_below(places.state)
-        for group in cgroup.find(machine_name(name, "")):
+        for group in groups:
             cgroup.remove(group)
+            container.forget(group)
         inventory.remove(places)
-        shutil.rmtree(places.state, ignore_errors=not places.state.exists())
+        found = bool(groups) or places.state.exists()
+        if places.state.exists():
+            shutil.rmtree(places.state)
     return found
-
-
-def ensure_host(lab: Lab, host: Host, places: Places, base: Path) -> bool:
-    """Boot the host from its own disk unless it runs; False if it did."""
-    if container.is_running(lab, host):
-        return False
-    cgroup.kill(machine_name(lab.name, host.name))  # what a dying host may have left
-    network.plug(lab, host)
-    own = places.host(host.name)
-    disk.mount(base, own)
-    container.seed(lab, host, own, places.key.with_suffix(".pub").read_text())
-    container.boot(lab, host, own)
-    return True
 
 
 def _agreed(present: Lab | None, name: str, hosts: int | None, debian: str | None, limits: Limits | None) -> Lab:
@@ -99,19 +89,13 @@ def _agreed(present: Lab | None, name: str, hosts: int | None, debian: str | Non
 def _ensure_hosts(lab: Lab, places: Places, base: Path, say: Say) -> Sequence[Host]:
     def ensure(host: Host) -> bool:
         started = time.monotonic()
-        booted = ensure_host(lab, host, places, base)
+        booted = container.ensure_running(lab, host, places, base)
         if booted:
             ssh.wait_until_up(lab, host, places)
-            say(f"{host.name} {lab.address(host)} is up ({time.monotonic() - started:.1f} s)")
+            say(f"{host.name} is up at {lab.address(host)} ({time.monotonic() - started:.1f} s)")
         else:
             container.write_hosts_file(lab, host, places.host(host.name))
         return booted
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         return [host for host, booted in zip(lab.hosts, pool.map(ensure, lab.hosts), strict=True) if booted]
-
-
-def _stop_processes(name: str) -> None:
-    groups = cgroup.find(machine_name(name, ""))
-    for group in groups:
-        cgroup.kill(group)

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from fleet.errors import LabError
 
@@ -16,6 +17,16 @@ class Limits:
 
     cpus: float = 1.0
     memory_mb: int = 1024
+
+
+class Fault(StrEnum):
+    """What can be wrong with a host, the worst first."""
+
+    KILL = "kill"
+    FREEZE = "freeze"
+    PARTITION = "partition"
+    SLOW = "slow"
+    DISK_FULL = "disk-full"
 
 
 @dataclass(frozen=True)

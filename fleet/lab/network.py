@@ -9,6 +9,7 @@ from fleet.lab.model import PREFIX, Host, Lab, machine_name
 from fleet.lab.run import run
 
 NAMESPACES = Path("/run/netns")
+_LINKS = Path("/sys/class/net")
 _NETWORKS = 255
 
 
@@ -85,28 +86,33 @@ def refuse_foreign(name: str, tree: Path, bridges: dict[str, str] | None = None)
 
 
 def plug(lab: Lab, host: Host) -> None:
-    """Give a host that is not running a fresh namespace and cable."""
-    unplug(machine_name(lab.name, host.name), veth(lab, host))
+    """Give a host that was unplugged a new namespace and cable."""
     for command in plug_commands(lab, host):
         run(command)
 
 
 def unplug(namespace: str, outside: str) -> None:
-    if (Path("/sys/class/net") / outside).exists():
-        run(["ip", "link", "delete", outside])
+    """Take a host's cable and namespace away, what of them there is."""
+    delete_link(outside)
     if (NAMESPACES / namespace).exists():
         run(["ip", "netns", "delete", namespace])
 
 
 def remove(name: str) -> None:
-    """Remove every namespace and every link of the lab that this machine has."""
-    for namespace in sorted(NAMESPACES.glob(machine_name(name, "*"))):
-        run(["ip", "netns", "delete", namespace.name])
+    """Remove every link and every namespace of the lab that this machine has."""
     with locked("networks"):
         for interface, owner in _bridges().items():
             if owner.startswith(f"{PREFIX} {name} "):
                 _delete_bridge(interface)
         _sweep()
+    for namespace in sorted(NAMESPACES.glob(machine_name(name, "*"))):
+        run(["ip", "netns", "delete", namespace.name])
+
+
+def delete_link(interface: str) -> None:
+    """Remove a link that may have gone already, with its peer."""
+    if (_LINKS / interface).exists():
+        run(["ip", "link", "delete", interface])
 
 
 def set_link(lab: Lab, host: Host, state: str) -> None:
@@ -115,7 +121,7 @@ def set_link(lab: Lab, host: Host, state: str) -> None:
 
 
 def is_link_up(lab: Lab, host: Host) -> bool:
-    flags = Path("/sys/class/net") / veth(lab, host) / "flags"
+    flags = _LINKS / veth(lab, host) / "flags"
     return flags.exists() and bool(int(flags.read_text(), 16) & 1)
 
 
@@ -127,8 +133,8 @@ def _sweep() -> None:
 
 
 def _delete_bridge(interface: str) -> None:
-    for path in sorted(Path("/sys/class/net").glob(f"{interface}-*")):
-        run(["ip", "link", "delete", path.name])
+    for path in sorted(_LINKS.glob(f"{interface}-*")):
+        delete_link(path.name)
     run(["ip", "link", "delete", interface])
 
 

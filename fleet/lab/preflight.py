@@ -17,13 +17,10 @@ def check() -> None:
     refusal = refusal_for(sys.platform, os.geteuid(), has_dpkg=shutil.which("dpkg-query") is not None)
     if refusal:
         raise LabError(refusal)
-    missing = missing_packages(
-        _PACKAGES.read_text().split(), run(["dpkg-query", "-W", "-f", "${db:Status-Status} ${Package}\n"])
-    )
-    if missing:
-        raise LabError(
-            f"the lab needs Debian packages that are not installed: {' '.join(missing)}; run: make setup. {_WITHOUT}"
-        )
+    installed = run(["dpkg-query", "-W", "-f", "${db:Status-Status} ${Package}\n"])
+    if missing := missing_packages(needed(_PACKAGES.read_text()), installed):
+        names = " ".join(missing)
+        raise LabError(f"the lab needs Debian packages that are not installed: {names}; run: make setup. {_WITHOUT}")
 
 
 def refusal_for(platform: str, user: int, *, has_dpkg: bool) -> str | None:
@@ -32,6 +29,12 @@ def refusal_for(platform: str, user: int, *, has_dpkg: bool) -> str | None:
     if user != 0:
         return f"the lab makes mounts, networks and control groups, which needs root: run it with sudo. {_WITHOUT}"
     return None
+
+
+def needed(text: str) -> list[str]:
+    """Read the list that `make setup` installs: a package a line, comments after `#`."""
+    lines = (line.partition("#")[0].strip() for line in text.splitlines())
+    return [line for line in lines if line]
 
 
 def missing_packages(wanted: list[str], installed: str) -> list[str]:

@@ -2,25 +2,16 @@
 
 import subprocess
 from collections.abc import Sequence
-from typing import IO
+from pathlib import Path
 
 from fleet.errors import LabError
 
 
-def run(argv: Sequence[str], *, timeout: float = 60, output: IO[str] | None = None) -> str:
-    """Return what `argv` printed; raises LabError with its own words when it fails.
-
-    With `output`, what it and its children print goes there, and the children may outlive it.
-    """
+def run(argv: Sequence[str], *, timeout: float = 60) -> str:
+    """Return what `argv` printed; raises LabError with its own words when it fails."""
     try:
         done = subprocess.run(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=output or subprocess.PIPE,
-            stderr=output or subprocess.PIPE,
-            text=True,
-            timeout=timeout,
-            check=False,
+            argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False
         )
     except FileNotFoundError as error:
         raise LabError(f"{argv[0]} is not installed here; run: make setup") from error
@@ -30,3 +21,11 @@ def run(argv: Sequence[str], *, timeout: float = 60, output: IO[str] | None = No
         words = (done.stderr or done.stdout or "").strip() or f"exit code {done.returncode}"
         raise LabError(f"{' '.join(argv)}: {words}")
     return done.stdout or ""
+
+
+def start(argv: Sequence[str], log: Path) -> None:
+    """Start a program that stays when this one goes; what it prints goes to the end of `log`."""
+    with log.open("a") as output:
+        subprocess.run(
+            ["setsid", "--fork", *argv], stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, check=True
+        )
