@@ -6,14 +6,12 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
-from psycopg import Error
-
-from app import dispatcher, settings, version, web
+from app import dev, dispatcher, schema, settings, version, web
 from app.broker import Broker
 from app.credentials import Administrator, Tokens
 from app.delivery.guard import Guard
@@ -37,7 +35,7 @@ def run_web(chosen: Settings) -> None:
     storage, waker = PostgresStorage(pool), Waker(chosen.dsn)
     health = Health(chosen.instance, storage.schema_version)
     services = Services(
-        broker=Broker(storage, waker.wake),
+        broker=Broker(storage, schema.violations, waker.wake),
         registry=Registry(storage, Guard(chosen.allow_private_handlers).refusal),
         storage=storage,
         administrator=Administrator(chosen.username, chosen.password),
@@ -59,7 +57,7 @@ def run_dispatcher(chosen: Settings) -> None:
     storage = PostgresStorage(pool)
     health = Health(chosen.instance, storage.schema_version)
     web.serve_status(create_status_app(health), chosen.status_socket)
-    asyncio.run(dispatcher.serve(Broker(storage), chosen, health))
+    asyncio.run(dispatcher.serve(Broker(storage, schema.violations), chosen, health))
     pool.close()
 
 
@@ -70,39 +68,81 @@ def run_migrate(chosen: Settings) -> None:
     print("\n".join(f"applied {name}" for name in applied) or "nothing to apply")  # noqa: T201  # its result
 
 
-VERBS: dict[str, tuple[Callable[[Settings], None], str]] = {
-    "web": (run_web, "AMEBO_DSN=postgresql:///amebo AMEBO_SECRET=$(openssl rand -hex 32) python -m app web"),
-    "dispatcher": (run_dispatcher, "AMEBO_DSN=postgresql:///amebo python -m app dispatcher"),
-    "migrate": (run_migrate, "AMEBO_DSN=postgresql://amebo_owner@db-1/amebo python -m app migrate"),
+def run_dev(chosen: Settings) -> None:
+    """Run it all on a throwaway PostgreSQL cluster, and print commands to try."""
+    dev.run(chosen.port)
+
+
+def show_config(chosen: Settings) -> None:
+    """Show every setting as it is in force, secrets masked."""
+    for name, value in settings.shown(chosen).items():
+        print(f"{name}={value}")  # noqa: T201  # its result
+
+
+def check_config(chosen: Settings) -> None:
+    """Check that the settings are enough to run the service."""
+    settings.require(chosen, "dsn", "secret")
+    print("the settings are complete")  # noqa: T201  # its result
+
+
+@dataclass(frozen=True)
+class Verb:
+    """What a word on the command line runs, how it is used, and the settings that it takes as options."""
+
+    run: Callable[[Settings], None]
+    example: str
+    options: tuple[str, ...] = ()
+
+
+VERBS = {
+    "web": Verb(
+        run_web, "AMEBO_DSN=postgresql:///amebo AMEBO_SECRET=$(openssl rand -hex 32) %(prog)s", ("dsn", "port")
+    ),
+    "dispatcher": Verb(run_dispatcher, "AMEBO_DSN=postgresql:///amebo %(prog)s", ("dsn",)),
+    "migrate": Verb(run_migrate, "AMEBO_DSN=postgresql://amebo_owner@db-1/amebo %(prog)s", ("dsn",)),
+    "dev": Verb(run_dev, "%(prog)s --port 3310", ("port",)),
+    "config show": Verb(show_config, "%(prog)s"),
+    "config check": Verb(check_config, "%(prog)s"),
 }
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Run one verb; an error for the operator is a sentence on stderr."""
-    arguments = vars(_parser().parse_args())
-    verb = arguments.pop("verb")
-    overrides = {name: value for name, value in arguments.items() if value is not None}
+    arguments = vars(_parser().parse_args(words))
+    verb: Verb = arguments.pop("verb")
     try:
-        chosen = settings.load(overrides, os.environ, Path.cwd())
-        chosen = replace(chosen, instance=chosen.instance or f"{socket.gethostname()}:{chosen.port}")
-        logging.basicConfig(level=chosen.log_level.upper(), format="%(levelname)s %(name)s %(message)s")
-        VERBS[verb][0](chosen)
-    except (AmeboError, Error, OSError) as error:
+        verb.run(_settings({name: value for name, value in arguments.items() if value is not None}))
+    except (AmeboError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return 1
     return 0
 
 
+def _settings(options: dict[str, str]) -> Settings:
+    chosen = settings.load(options, os.environ, Path.cwd())
+    logging.basicConfig(level=chosen.log_level.upper(), format="%(levelname)s %(name)s %(message)s")
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # else it complains at each request under load
+    return replace(chosen, instance=chosen.instance or f"{socket.gethostname()}:{chosen.port}")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m app", description="Amebo: events in, signed webhooks out.")
     parser.add_argument("--version", action="version", version=version())
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for name, (function, example) in VERBS.items():
-        verb = verbs.add_parser(name, help=function.__doc__, description=function.__doc__, epilog=f"Example: {example}")
-        verb.add_argument("--dsn", help="instead of AMEBO_DSN")
-        if name == "web":
-            verb.add_argument("--port", help="instead of AMEBO_PORT")
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    config = verbs.add_parser("config", help="Show or check the settings.").add_subparsers(
+        required=True, metavar="WHAT"
+    )
+    for words, verb in VERBS.items():
+        parent, name = (config, words.removeprefix("config ")) if words.startswith("config ") else (verbs, words)
+        _add(parent.add_parser(name, help=verb.run.__doc__, description=verb.run.__doc__), verb)
     return parser
+
+
+def _add(parser: argparse.ArgumentParser, verb: Verb) -> None:
+    parser.epilog = f"Example: {verb.example % {'prog': parser.prog}}"
+    parser.set_defaults(verb=verb)
+    for option in verb.options:
+        parser.add_argument(f"--{option}", help=f"instead of AMEBO_{option.upper()}")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from app import rules, schema
+from app import rules
 from app.errors import Conflict, Forbidden, Invalid, NotFound, Violation
 from app.model import (
     Action,
@@ -24,8 +24,8 @@ from app.model import (
     Published,
 )
 from app.ports import Storage
-from app.visible import listing, only_own
 
+Check = Callable[[Json, object, str], tuple[Violation, ...]]
 LATEST_SLEEP = timedelta(days=365)
 
 
@@ -42,16 +42,20 @@ class Draft:
 
 
 class Broker:
-    """Takes events in and hands gists out; `wake` is called after a commit that made gists."""
+    """Takes events in and hands gists out.
 
-    def __init__(self, storage: Storage, wake: Callable[[], None] = lambda: None) -> None:
+    `check` lists how a payload breaks a schema; `wake` is called after a commit that made gists.
+    """
+
+    def __init__(self, storage: Storage, check: Check, wake: Callable[[], None] = lambda: None) -> None:
         self._storage = storage
+        self._check = check
         self._wake = wake
 
     def publish(self, principal: Principal, draft: Draft) -> Published:
         """Store an event once for each idempotency key, and its gists with it; it is durable when this returns."""
         action = self._publishable(principal, draft.action)
-        found = schema.violations(action.schemata, draft.payload, prefix="payload")
+        found = self._check(action.schemata, draft.payload, "payload")
         if found:
             raise Invalid(f"the payload does not satisfy the schema of {draft.action!r}", found)
         published = self._storage.publish(_publication(principal, action, draft, datetime.now(UTC)))
@@ -68,7 +72,9 @@ class Broker:
         return found
 
     def events(self, principal: Principal, filters: Filters, page: Page) -> Listing[Event]:
-        return listing(self._storage.events(only_own(principal, filters), page), page, lambda event: str(event.event))
+        return rules.listing(
+            self._storage.events(rules.only_own(principal, filters), page), page, lambda event: str(event.event)
+        )
 
     def gist(self, principal: Principal, gist: UUID) -> Gist:
         found = self._storage.gist(gist)
@@ -77,7 +83,9 @@ class Broker:
         return found
 
     def gists(self, principal: Principal, filters: Filters, page: Page) -> Listing[Gist]:
-        return listing(self._storage.gists(only_own(principal, filters), page), page, lambda gist: str(gist.gist))
+        return rules.listing(
+            self._storage.gists(rules.only_own(principal, filters), page), page, lambda gist: str(gist.gist)
+        )
 
     def replay(self, principal: Principal, gist: UUID) -> Gist:
         """Send a gist once more, whatever became of it, with all its retries before it."""

@@ -62,7 +62,7 @@ class Cluster:
 @contextmanager
 def throwaway() -> Iterator[Cluster]:
     """A new cluster, which nobody else on the machine can reach; nothing is flushed to disk."""
-    folder = Path(tempfile.mkdtemp(prefix="amebo-", dir="/tmp"))  # noqa: S108  # the path of a socket must be short
+    folder = Path(tempfile.mkdtemp(prefix="amebo-", dir="/tmp"))  # the path of a socket must be short
     cluster = Cluster(folder, _user())
     try:
         if cluster.user is not None:

@@ -21,7 +21,6 @@ from app.model import (
     Subscription,
 )
 from app.ports import Storage
-from app.visible import listing, only_own
 
 
 @dataclass(frozen=True)
@@ -67,8 +66,8 @@ class Registry:
         return _found(self._storage.application(name), f"application {name!r}")
 
     def applications(self, principal: Principal, filters: Filters, page: Page) -> Listing[Application]:
-        found = self._storage.applications(only_own(principal, filters), page)
-        return listing(found, page, lambda application: application.application)
+        found = self._storage.applications(rules.only_own(principal, filters), page)
+        return rules.listing(found, page, lambda application: application.application)
 
     def change_application(self, principal: Principal, name: str, address: str, description: str) -> Application:
         application = self.application(principal, name)
@@ -93,7 +92,7 @@ class Registry:
         return _found(self._storage.action(name), f"action {name!r}")
 
     def actions(self, filters: Filters, page: Page) -> Listing[Action]:
-        return listing(self._storage.actions(filters, page), page, lambda action: action.action)
+        return rules.listing(self._storage.actions(filters, page), page, lambda action: action.action)
 
     def change_action(self, principal: Principal, name: str, schemata: Json) -> Action:
         action = self.action(name)
@@ -125,8 +124,8 @@ class Registry:
         return found
 
     def subscriptions(self, principal: Principal, filters: Filters, page: Page) -> Listing[Subscription]:
-        found = self._storage.subscriptions(only_own(principal, filters), page)
-        return listing(found, page, lambda subscription: str(subscription.subscription))
+        found = self._storage.subscriptions(rules.only_own(principal, filters), page)
+        return rules.listing(found, page, lambda subscription: str(subscription.subscription))
 
     def change_subscription(self, principal: Principal, changed: Subscription) -> Subscription:
         application = self.application(principal, changed.application)

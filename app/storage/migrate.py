@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from psycopg import Connection
+from psycopg import Connection, Error
 from psycopg.sql import SQL, Composed, Identifier
 
+from app.errors import Unavailable
 from app.storage.connection import patient
 
 MIGRATIONS = tuple(sorted((Path(__file__).parent / "migrations").glob("[0-9]*.sql")))
@@ -15,12 +16,15 @@ _LOCK = 0x414D45424F  # "AMEBO"; every process that migrates asks for the same a
 
 def migrate(dsn: str, service_role: str, reader_role: str) -> tuple[str, ...]:
     """Apply what is missing, and grant it to the roles that exist; returns the names of what was applied."""
-    with Connection[Any].connect(patient(dsn), autocommit=True) as connection:
-        connection.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
-        applied = tuple(path.stem for path in _missing(connection) if _apply(connection, path))
-        for role, statements in ((service_role, SERVICE), (reader_role, READER)):
-            _grant(connection, role, statements)
-        return applied
+    try:
+        with Connection[Any].connect(patient(dsn), autocommit=True) as connection:
+            connection.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
+            applied = tuple(path.stem for path in _missing(connection) if _apply(connection, path))
+            for role, statements in ((service_role, SERVICE), (reader_role, READER)):
+                _grant(connection, role, statements)
+    except Error as error:
+        raise Unavailable(f"cannot migrate the database: {error}".strip()) from error
+    return applied
 
 
 def _missing(connection: Connection[Any]) -> list[Path]:
