@@ -129,11 +129,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m app", description="Amebo: events in, signed webhooks out.")
     parser.add_argument("--version", action="version", version=version())
     verbs = parser.add_subparsers(required=True, metavar="VERB")
-    config = verbs.add_parser("config", help="Show or check the settings.").add_subparsers(
-        required=True, metavar="WHAT"
-    )
+    config = verbs.add_parser("config", help="Show or check the settings.").add_subparsers(required=True)
     for words, verb in VERBS.items():
-        parent, name = (config, words.removeprefix("config ")) if words.startswith("config ") else (verbs, words)
+        group, _, name = words.rpartition(" ")
+        parent = config if group else verbs
         _add(parent.add_parser(name, help=verb.run.__doc__, description=verb.run.__doc__), verb)
     return parser
 

@@ -1,0 +1,104 @@
+"""Two web processes that share one listening socket, as systemd's two slots do: replacing one loses no request."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.contract.processes import Client, Processes, login, set_up, until
+
+CLIENTS, HANDOVERS, REQUESTS_BETWEEN = 16, 5, 150
+
+
+@dataclass
+class Load:
+    """Clients that publish one event after another, never repeating a request; what failed is kept."""
+
+    port: int
+    token: str
+    acknowledged: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    ended: threading.Event = field(default_factory=threading.Event)
+    threads: list[threading.Thread] = field(default_factory=list)
+
+    def start(self) -> "Load":
+        self.threads = [threading.Thread(target=self._publish) for _ in range(CLIENTS)]
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def end(self) -> None:
+        self.ended.set()
+        for thread in self.threads:
+            thread.join()
+
+    def _publish(self) -> None:
+        client = Client(self.port, self.token)
+        while not self.ended.is_set():
+            try:
+                status, answer = client.call("POST", "/v1/events", {"action": "order.placed", "payload": {"id": 1}})
+            except OSError as error:
+                self.failed.append(repr(error))
+                client.close()
+                continue
+            if status == 201:
+                self.acknowledged.append(answer["event"])
+            else:
+                self.failed.append(f"{status} {answer}")
+        client.close()
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0), backlog=1024) as listening:
+        yield listening
+
+
+@pytest.fixture
+def processes(dsn: str, tmp_path: Path) -> Iterator[Processes]:
+    started = Processes(dsn, tmp_path)
+    yield started
+    started.end()
+
+
+def test_no_request_fails_while_processes_take_over_from_each_other(
+    processes: Processes, listener: socket.socket
+) -> None:
+    port = listener.getsockname()[1]
+    serving = processes.web(listener).await_ready()
+    token = login(port)
+    set_up(Client(port, token), "http://127.0.0.1:9")
+    load = Load(port, token).start()
+    for _ in range(HANDOVERS):
+        answered = len(load.acknowledged)
+        until(lambda n=answered: len(load.acknowledged) >= n + REQUESTS_BETWEEN)  # type: ignore[misc]
+        following = processes.web(listener).await_ready()
+        assert serving.stop() < 10
+        assert serving.popen.returncode == 0
+        serving = following
+    load.end()
+    assert load.failed == []
+    assert len(set(load.acknowledged)) == len(load.acknowledged) > HANDOVERS * REQUESTS_BETWEEN
+
+
+def test_an_idle_connection_is_left_to_its_client_while_draining(processes: Processes, listener: socket.socket) -> None:
+    port = listener.getsockname()[1]
+    first = processes.web(listener).await_ready()
+    idle = Client(port)
+    assert idle.call("GET", "/health")[0] == 200
+    first.popen.terminate()
+    until(lambda: first.status().get("status") == "draining")
+    assert idle.call("GET", "/health")[0] == 200  # on the connection that it had, answered with Connection: close
+    first.popen.wait(timeout=3)
+
+
+def test_it_ends_at_the_deadline_although_a_client_stays(dsn: str, tmp_path: Path, listener: socket.socket) -> None:
+    processes = Processes(dsn, tmp_path, AMEBO_DRAIN_TIMEOUT="1")
+    process = processes.web(listener).await_ready()
+    staying = Client(listener.getsockname()[1])
+    staying.call("GET", "/health")
+    assert process.stop() < 4
+    assert process.popen.returncode == 0
