@@ -121,6 +121,7 @@ class Receiver:
     """Listens for webhooks; `answer` gives the status for each."""
 
     answer: Callable[[dict[str, Any]], int] = lambda _: 200
+    raw: list[bytes] = field(default_factory=list)
     bodies: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     url: str = ""
@@ -135,7 +136,9 @@ def receiving(receiver: Receiver) -> Iterator[Receiver]:
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            raw = self.rfile.read(int(self.headers["Content-Length"]))
+            body = json.loads(raw)
+            receiver.raw.append(raw)
             receiver.headers.append(dict(self.headers))
             receiver.bodies.append(body)
             self.send_response(receiver.answer(body))
