@@ -1,6 +1,7 @@
 """A host's control groups: its limits, all its processes, and the freezer. Version 1 and version 2."""
 
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -45,6 +46,8 @@ def enter(groups: Sequence[Path], argv: Sequence[str]) -> list[str]:
 
 def create(group: str, limits: Limits | None = None) -> tuple[Path, ...]:
     """Ensure the group exists in every hierarchy, with its limits; return its directories."""
+    if is_v2():
+        (ROOT / "cgroup.subtree_control").write_text("+cpu +memory +pids")
     paths = tuple(hierarchy / group for hierarchy in hierarchies())
     for path in paths:
         path.mkdir(exist_ok=True)
@@ -95,7 +98,7 @@ def kill_member(group: str, pid: int) -> None:
     except ProcessLookupError:
         return
     try:
-        if group in Path(f"/proc/{pid}/cgroup").read_text():
+        if re.search(rf"/{re.escape(group)}(/|$)", Path(f"/proc/{pid}/cgroup").read_text(), re.MULTILINE):
             signal.pidfd_send_signal(descriptor, signal.SIGKILL)
     except (ProcessLookupError, FileNotFoundError):
         pass  # it ended by itself meanwhile

@@ -14,14 +14,14 @@ from fleet.lab.run import start
 _PROPAGATE = Path("/run/systemd/nspawn/propagate")
 
 
-def ensure_running(lab: Lab, host: Host, places: Places, base: Path) -> bool:
+def ensure_running(lab: Lab, host: Host, places: Places) -> bool:
     """Boot the host from its own disk unless it runs, without waiting for it; False if it ran."""
     if is_running(lab, host):
         return False
     pull_the_plug(lab, host)  # what a dying host may have left
     network.plug(lab, host)
     own = places.host(host.name)
-    disk.mount(base, own)
+    disk.mount(places.base.resolve(strict=True), own)
     seed(lab, host, own, places.key.with_suffix(".pub").read_text())
     boot(lab, host, own)
     return True
@@ -80,16 +80,18 @@ def hosts_file(lab: Lab, host: Host) -> str:
 
 
 def seed(lab: Lab, host: Host, places: HostPlaces, authorized_key: str) -> None:
-    """Give a new root its identity: names, machine id, host key, and the key that may log in."""
+    """Give a new root its names, its host key and the key that may log in; the machine id, last, tells it is done."""
     etc = places.root / "etc"
+    if (etc / "machine-id").read_text():
+        return
     (etc / "hostname").write_text(f"{host.name}\n")
-    (etc / "machine-id").write_text(f"{uuid.uuid4().hex}\n")
     write_hosts_file(lab, host, places)
     for suffix, mode in (("", 0o600), (".pub", 0o644)):
         key = etc / "ssh" / f"ssh_host_ed25519_key{suffix}"
         key.write_text(places.host_key.with_name(places.host_key.name + suffix).read_text())
         key.chmod(mode)
     _authorize(places.root / "home/admin", authorized_key)
+    (etc / "machine-id").write_text(f"{uuid.uuid4().hex}\n")
 
 
 def write_hosts_file(lab: Lab, host: Host, places: HostPlaces) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import assert_never
 
 from fleet.errors import LabError
-from fleet.lab import cgroup, container, disk, image, network, observe, preflight, slow, sources, ssh, state
+from fleet.lab import cgroup, container, disk, network, observe, preflight, slow, ssh, state
 from fleet.lab.locks import locked
 from fleet.lab.model import Fault, Host, Lab, machine_name
 from fleet.lab.places import Places
@@ -38,7 +38,7 @@ def mend(host: str, *, name: str = "lab", say: Say = lambda _: None) -> tuple[Fa
         broken = lab.host(host)
         present = observe.faults(lab, broken, places)
         for fault in reversed(present):
-            _mend(lab, broken, fault, places, say)
+            _mend(lab, broken, fault, places)
         if present:
             ssh.wait_until_up(lab, broken, places)
     say(f"{host}: mended {', '.join(present)}" if present else f"{host} has no fault")
@@ -61,10 +61,10 @@ def _break(lab: Lab, host: Host, fault: Fault, places: Places) -> None:
             assert_never(fault)
 
 
-def _mend(lab: Lab, host: Host, fault: Fault, places: Places, say: Say) -> None:
+def _mend(lab: Lab, host: Host, fault: Fault, places: Places) -> None:
     match fault:
         case Fault.KILL:
-            container.ensure_running(lab, host, places, image.ensure(lab.debian, sources.read(), say))
+            container.ensure_running(lab, host, places)
         case Fault.FREEZE:
             cgroup.thaw(machine_name(lab.name, host.name))
         case Fault.PARTITION:

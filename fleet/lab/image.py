@@ -10,25 +10,30 @@ from fleet.lab import mirror
 from fleet.lab.locks import locked
 from fleet.lab.model import MIRROR_PORT
 from fleet.lab.places import cache
-from fleet.lab.run import run
+from fleet.lab.run import follow
 from fleet.lab.sources import Mirrors
 
 RELEASES = ("bookworm", "trixie")
 PACKAGES = ("systemd", "systemd-sysv", "dbus", "openssh-server", "python3", "python3-apt", "iproute2", "sudo",
             "ca-certificates", "procps", "curl")  # fmt: skip
 _RECIPE = Path(__file__).parent / "image"
-_BUILD_TIMEOUT = 900
 
 
-def ensure(debian: str, mirrors: Mirrors, say: Callable[[str], None]) -> Path:
-    """Return the image's directory, building it first if this machine has none by the present recipe."""
+def ensure(debian: str, link: Path, mirrors: Mirrors, say: Callable[[str], None]) -> Path:
+    """Return the image's directory and remember it in `link`: a lab keeps the image it began with.
+
+    A machine that has none by the present recipe builds it first.
+    """
+    if link.exists():
+        return link.resolve()
     directory = cache() / "images" / f"{debian}-{recipe_digest()}"
-    if directory.exists():
-        return directory
     with locked(f"image-{debian}", say):
         if not directory.exists():
-            say(f"building the {debian} image, once (about half a minute)")
-            _build(debian, mirrors, directory)
+            say(f"building the Debian {debian} image, once for all labs (about half a minute)")
+            _build(debian, mirrors, directory, say)
+    link.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(directory)
     return directory
 
 
@@ -41,23 +46,18 @@ def recipe_digest() -> str:
     return digest.hexdigest()[:8]
 
 
-def build_command(debian: str, mirrors: Mirrors, directory: Path) -> list[str]:
+def build_command(debian: str, mirrors: Mirrors, root: Path, temporary: Path) -> list[str]:
     """Run mmdebstrap in a process namespace of its own, which dies, whole, with the command that started it."""
-    guard = ["setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--mount-proc", "--fork", "--kill-child"]
-    sources = [
+    return [
+        *("setpriv", "--pdeathsig", "KILL"),
+        *("unshare", "--pid", "--mount-proc", "--fork", "--kill-child"),
+        *("env", f"TMPDIR={temporary}"),
+        *("mmdebstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", "--skip=cleanup/apt/lists"),
+        f"--customize-hook={_RECIPE}/customize.sh",
+        *(debian, str(root)),
         f"deb {mirrors.debian} {debian} main",
         f"deb {mirrors.debian} {debian}-updates main",
         f"deb {mirrors.security} {debian}-security main",
-    ]
-    options = ["--quiet", "--variant=minbase", f"--include={','.join(PACKAGES)}", "--skip=cleanup/apt/lists"]
-    return [
-        *guard,
-        "mmdebstrap",
-        *options,
-        f"--customize-hook={_RECIPE}/customize.sh",
-        debian,
-        str(directory),
-        *sources,
     ]
 
 
@@ -70,19 +70,20 @@ def host_list_name(name: str, mirrors: Mirrors) -> str:
     return name
 
 
-def _build(debian: str, mirrors: Mirrors, directory: Path) -> None:
-    unfinished = directory.with_name(f"{directory.name}.unfinished")
-    _discard(unfinished)
-    for stale in directory.parent.glob(f"{debian}-*.unfinished"):
-        _discard(stale)
-    directory.parent.mkdir(parents=True, exist_ok=True)
+def _build(debian: str, mirrors: Mirrors, directory: Path, say: Callable[[str], None]) -> None:
+    """Build beside the final place and move there whole; what an interrupted build left goes first."""
+    workshop = directory.with_name(f"{debian}.unfinished")
+    shutil.rmtree(workshop, ignore_errors=not workshop.exists())
+    root, temporary = workshop / "root", workshop / "tmp"
+    temporary.mkdir(parents=True)
+    workshop.chmod(0o755)
+    temporary.chmod(0o1777)
     try:
-        run(build_command(debian, mirrors, unfinished), timeout=_BUILD_TIMEOUT)
-        _point_at_mirror(debian, mirrors, unfinished)
-    except BaseException:
-        _discard(unfinished)
-        raise
-    unfinished.rename(directory)
+        follow(build_command(debian, mirrors, root, temporary), lambda line: say(f"  {line.removeprefix('I: ')}"))
+        _point_at_mirror(debian, mirrors, root)
+        root.rename(directory)
+    finally:
+        shutil.rmtree(workshop)
 
 
 def _point_at_mirror(debian: str, mirrors: Mirrors, root: Path) -> None:
@@ -92,11 +93,6 @@ def _point_at_mirror(debian: str, mirrors: Mirrors, root: Path) -> None:
     (apt / "sources.list").write_text(mirror.sources_list(debian))
     for path in (root / "var/lib/apt/lists").iterdir():
         path.rename(path.with_name(host_list_name(path.name, mirrors)))
-
-
-def _discard(directory: Path) -> None:
-    if directory.exists():
-        shutil.rmtree(directory)
 
 
 def _list_prefix(uri: str) -> str:

@@ -2,13 +2,14 @@
 
 import secrets
 import shutil
+from pathlib import Path
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]  # ships no type hints, and Ansible brings it
 from ansible.parsing.vault import VaultLib, VaultSecret
 
 from fleet.errors import LabError
-from fleet.lab.keys import write_private
+from fleet.lab.files import replace
 from fleet.lab.model import Host, Lab
 from fleet.lab.places import Places
 
@@ -23,27 +24,34 @@ def write(lab: Lab, places: Places) -> None:
     for name, content in plain_files(lab, places).items():
         path = places.inventory / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"---\n{MARK}\n{yaml.safe_dump(content, sort_keys=False, width=120)}")
+        replace(path, f"---\n{MARK}\n{yaml.safe_dump(content, sort_keys=False, width=1000)}")
     vault = places.inventory / "group_vars/all/vault.yml"
     if not vault.exists():
-        write_private(vault, encrypt(new_secrets(), places.vault_password.read_text().strip()))
+        replace(vault, encrypt(new_secrets(), places.vault_password.read_text().strip()))
     version = places.inventory / "group_vars/app/version.yml"
     if not version.exists():
         version.parent.mkdir(parents=True, exist_ok=True)
-        version.write_text('---\namebo_version: "1.0.0"\n')
+        replace(version, '---\namebo_version: "1.0.0"\n')
 
 
 def remove(places: Places) -> None:
-    if places.inventory.exists():
-        refuse_foreign(places)
+    """Remove the inventory if the lab wrote it."""
+    if places.inventory.exists() and is_ours(places.inventory):
         shutil.rmtree(places.inventory)
 
 
 def refuse_foreign(places: Places) -> None:
-    """Refuse to touch an inventory of this name that somebody wrote by hand."""
-    hosts = places.inventory / "hosts.yml"
-    if hosts.exists() and MARK not in hosts.read_text():
-        raise LabError(f"{hosts} was not written by the lab; choose another --name, or move that inventory away")
+    """Refuse to write into an inventory of this name that somebody else made."""
+    if places.inventory.exists() and not is_ours(places.inventory):
+        raise LabError(f"{places.inventory} was not written by the lab; choose another --name or move it away")
+
+
+def is_ours(inventory: Path) -> bool:
+    """Know the lab's own inventory by the mark in hosts.yml, its first file; before that there is nothing in it."""
+    hosts = inventory / "hosts.yml"
+    if hosts.exists():
+        return MARK in hosts.read_text()
+    return all(path.name.startswith(".") for path in inventory.iterdir())
 
 
 def plain_files(lab: Lab, places: Places) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """A lab's own secrets: an SSH key, each host's key, a vault password. Made once, readable by their owner only."""
 
-import os
 import secrets
 from pathlib import Path
 
+from fleet.lab.files import replace
 from fleet.lab.model import Lab
 from fleet.lab.places import Places
 from fleet.lab.run import run
@@ -18,9 +18,9 @@ def ensure(lab: Lab, places: Places) -> None:
         key.parent.mkdir(parents=True, exist_ok=True)
         _ensure_key(key, host.name)
     if not places.vault_password.exists():
-        write_private(places.vault_password, secrets.token_urlsafe(24) + "\n")
-    write_private(places.known_hosts, known_hosts(lab, places))
-    write_private(places.ssh_config, ssh_config(lab, places))
+        replace(places.vault_password, secrets.token_urlsafe(24) + "\n")
+    replace(places.known_hosts, known_hosts(lab, places))
+    replace(places.ssh_config, ssh_config(lab, places))
 
 
 def known_hosts(lab: Lab, places: Places) -> str:
@@ -40,14 +40,6 @@ def ssh_config(lab: Lab, places: Places) -> str:
   LogLevel ERROR
 """
     return "".join(blocks) + common
-
-
-def write_private(path: Path, text: str) -> None:
-    """Replace a file by one that never was readable to others, not even for a moment."""
-    fresh = path.with_name(f".{path.name}.new")
-    with open(os.open(fresh, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as file:  # noqa: PTH123  # a descriptor
-        file.write(text)
-    fresh.replace(path)
 
 
 def _ensure_key(path: Path, comment: str) -> None:

@@ -2,13 +2,26 @@
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 
 from fleet.errors import LabError
-from fleet.lab import cgroup, container, disk, image, inventory, keys, mirror, network, preflight, sources, ssh, state
+from fleet.lab import (
+    cgroup,
+    container,
+    disk,
+    image,
+    inventory,
+    keys,
+    mirror,
+    network,
+    observe,
+    preflight,
+    sources,
+    ssh,
+    state,
+)
 from fleet.lab.locks import locked
 from fleet.lab.model import Host, Lab, Limits, check_name, layout, machine_name
 from fleet.lab.places import Places
@@ -31,17 +44,19 @@ def up(
     places = Places(name)
     inventory.refuse_foreign(places)
     with locked(name, say):
-        lab = _agreed(state.find(places), name, hosts, debian, limits)
+        present = state.find(places)
+        lab = _agreed(present, name, hosts, debian, limits)
         mirrors = sources.read()
-        base = image.ensure(lab.debian, mirrors, say)
+        image.ensure(lab.debian, places.base, mirrors, say)
         lab = replace(lab, network=network.claim(name, places.tree))
         state.save(lab, places)
         keys.ensure(lab, places)
         mirror.ensure_running(lab, places, mirrors)
-        booted = _ensure_hosts(lab, places, base, say)
-        inventory.write(lab, places)
-        if not booted:
+        if not _ensure_hosts(lab, places, say):
             say(f"lab {name} is up already")
+        inventory.write(lab, places)
+        if present and present.size < lab.size:
+            _introduce(lab, places)
         return lab
 
 
@@ -53,6 +68,7 @@ def down(name: str = "lab", *, say: Say = lambda _: None) -> bool:
     with locked(name, say):
         network.refuse_foreign(name, places.tree)
         groups = cgroup.find(machine_name(name, ""))
+        found = bool(groups) or places.state.exists()
         for group in groups:
             container.stop(group)
         network.remove(name)
@@ -61,9 +77,7 @@ def down(name: str = "lab", *, say: Say = lambda _: None) -> bool:
             cgroup.remove(group)
             container.forget(group)
         inventory.remove(places)
-        found = bool(groups) or places.state.exists()
-        if places.state.exists():
-            shutil.rmtree(places.state)
+        shutil.rmtree(places.state, ignore_errors=not places.state.exists())
     return found
 
 
@@ -86,16 +100,23 @@ def _agreed(present: Lab | None, name: str, hosts: int | None, debian: str | Non
     return grown
 
 
-def _ensure_hosts(lab: Lab, places: Places, base: Path, say: Say) -> Sequence[Host]:
+def _ensure_hosts(lab: Lab, places: Places, say: Say) -> bool:
+    """Boot the dead hosts and wait for all that are not broken; False if every host ran already."""
+
     def ensure(host: Host) -> bool:
         started = time.monotonic()
-        booted = container.ensure_running(lab, host, places, base)
-        if booted:
+        booted = container.ensure_running(lab, host, places)
+        if not observe.faults(lab, host, places):
             ssh.wait_until_up(lab, host, places)
+        if booted:
             say(f"{host.name} is up at {lab.address(host)} ({time.monotonic() - started:.1f} s)")
-        else:
-            container.write_hosts_file(lab, host, places.host(host.name))
         return booted
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return [host for host, booted in zip(lab.hosts, pool.map(ensure, lab.hosts), strict=True) if booted]
+        return any(list(pool.map(ensure, lab.hosts)))
+
+
+def _introduce(lab: Lab, places: Places) -> None:
+    """Tell every host the names of those that came later."""
+    for host in lab.hosts:
+        container.write_hosts_file(lab, host, places.host(host.name))

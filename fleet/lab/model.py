@@ -7,7 +7,7 @@ from enum import StrEnum
 from fleet.errors import LabError
 
 PREFIX = "amebo-lab"
-MIRROR_PORT = 3142
+MIRROR_PORT = 3177  # not 3142, where a developer's own apt-cacher-ng would sit on every address
 _MOST_HOSTS = 50
 
 

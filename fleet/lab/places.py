@@ -32,6 +32,11 @@ class Places:
         return self.state / "lab.json"
 
     @property
+    def base(self) -> Path:
+        """The link to the image that the lab's hosts lie over."""
+        return self.state / "image"
+
+    @property
     def key(self) -> Path:
         return self.state / "id_ed25519"
 

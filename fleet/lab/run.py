@@ -1,7 +1,7 @@
 """Start a program of this machine and wait for it."""
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fleet.errors import LabError
@@ -28,4 +28,17 @@ def start(argv: Sequence[str], log: Path) -> None:
     with log.open("a") as output:
         subprocess.run(
             ["setsid", "--fork", *argv], stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, check=True
+        )
+
+
+def follow(argv: Sequence[str], say: Callable[[str], None]) -> None:
+    """Run a long program and pass on each line it prints; raises LabError with the last ones when it fails."""
+    lines: list[str] = []
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as program:
+        for line in program.stdout or ():
+            lines.append(line.rstrip())
+            say(lines[-1])
+    if program.returncode:
+        raise LabError(
+            f"{argv[0]} … failed with exit code {program.returncode}; it said last:\n" + "\n".join(lines[-10:])
         )

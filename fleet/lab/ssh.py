@@ -15,12 +15,11 @@ def argv(host: str, places: Places, command: Sequence[str] = ()) -> list[str]:
 
 
 def wait_until_up(lab: Lab, host: Host, places: Places, timeout: float = 60) -> None:
-    """Return once the host has finished booting, seen from inside over SSH; raises LabError with its console's end."""
+    """Return once the host lets admin in and has booted; raises LabError with the end of its console."""
     deadline = time.monotonic() + timeout
     try:
         _wait_for_port(lab.address(host), deadline)
-        remaining = max(deadline - time.monotonic(), 1)
-        run(argv(host.name, places, ["systemctl", "is-system-running", "--wait"]), timeout=remaining)
+        _wait_for_boot(host, places, deadline)
     except (LabError, TimeoutError) as error:
         log = places.host(host.name).log
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:]) if log.exists() else ""
@@ -34,6 +33,20 @@ def _wait_for_port(address: str, deadline: float) -> None:
         except OSError:
             if time.monotonic() > deadline:
                 raise TimeoutError("port 22 does not open") from None
+            time.sleep(0.1)
+        else:
+            return
+
+
+def _wait_for_boot(host: Host, places: Places, deadline: float) -> None:
+    """Wait for the end of the boot, but not for ever: a host whose services fail or hang has booted too."""
+    command = argv(host.name, places, ["timeout 20 systemctl is-system-running --wait || true"])
+    while True:
+        try:
+            run(command)
+        except LabError:  # the port is open, but nobody may log in yet
+            if time.monotonic() > deadline:
+                raise
             time.sleep(0.1)
         else:
             return

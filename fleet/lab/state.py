@@ -4,21 +4,23 @@ import json
 from dataclasses import asdict
 
 from fleet.errors import LabError
-from fleet.lab.keys import write_private
+from fleet.lab.files import replace
 from fleet.lab.model import Lab, Limits
 from fleet.lab.places import Places
 
 
 def save(lab: Lab, places: Places) -> None:
-    places.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_private(places.description, json.dumps(asdict(lab), indent=2) + "\n")
+    replace(places.description, json.dumps(asdict(lab), indent=2) + "\n")
 
 
 def find(places: Places) -> Lab | None:
     """Return the lab, None if there is none of this name."""
-    if not places.description.exists():
+    try:
+        fields = json.loads(places.description.read_text())
+    except FileNotFoundError:
         return None
-    fields = json.loads(places.description.read_text())
+    except PermissionError as error:
+        raise LabError(f"lab {places.name} belongs to root: run the command with sudo") from error
     return Lab(**{**fields, "limits": Limits(**fields["limits"])})
 
 
