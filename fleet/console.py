@@ -14,7 +14,7 @@ from fleet.model import Fleet, Report, Step, Timed
 from fleet.perform import Progress
 from fleet.show import describe, fleet_table, plan_lines, summary
 
-out = Console(highlight=False)
+out = Console(highlight=False, soft_wrap=True)
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -68,8 +68,10 @@ def _observed(what: Process, answer: Mapping[str, Any] | str, key: str) -> Obser
 
 
 def _units(found: Mapping[str, Any]) -> str:
-    slots = ", ".join(f"slot {slot} {state}" if slot else state for slot, state in found["slots"].items())
-    return f"{slots}, socket {found['socket']}" if "socket" in found else slots
+    """What is not simply off: a failed slot, a socket that still listens."""
+    units = {f"slot {slot}" if slot else "unit": state for slot, state in found["slots"].items()}
+    units |= {"socket": found["socket"]} if "socket" in found else {}
+    return ", ".join(f"{unit} {state}" for unit, state in units.items() if state != "inactive")
 
 
 def _health(body: str) -> dict[str, Any]:

@@ -66,18 +66,17 @@ def _update_under_traffic(plot: Plot, fleet: Inventory, before: str, after: str)
     """Traffic that is calm, then updated under, then calm again."""
     password = str(fleet.hosts[fleet.group("app")[0]]["vault_amebo_admin_password"])
     out.print(f"Publishing {plot.rate:g} events/s through {fleet.url} over keep-alive connections, without any retry")
-    with Traffic(fleet.url, password, rate=plot.rate, on_wait=_waiting) as traffic:
+    with Traffic(fleet.url, password, rate=plot.rate) as traffic:
         time.sleep(plot.calm_seconds)
         began = time.monotonic()
         _ops("rolling-update", after, "--yes")
         ended = time.monotonic()
         time.sleep(plot.calm_seconds)
+        out.print("\nWaiting until everything that was acknowledged is delivered")
+    if traffic.forged:
+        raise FleetError(f"{traffic.forged} webhooks had a wrong signature; the receiver refused them")
     instances = sum(len(host.web_ports) for host in fleet.app_hosts)
     return report(traffic.sent, traffic.received, Change(began, ended, instances, before, after))
-
-
-def _waiting(delivered: int, acknowledged: int) -> None:
-    out.print(f"[dim]waiting for deliveries: {delivered} of {acknowledged}[/dim]")
 
 
 def _build_first_free(version: str) -> str:

@@ -4,7 +4,6 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -32,7 +31,6 @@ class Traffic:
     connections: int = 8
     longest: float = 900.0
     patience: float = 90.0
-    on_wait: Callable[[int, int], None] = lambda _received, _acknowledged: None
     sent: list[Sent] = field(default_factory=list)
     received: list[Received] = field(default_factory=list)
     forged: int = 0
@@ -84,7 +82,7 @@ class Traffic:
             await site.start()
             address = runner.addresses[0]
             credentials = await register(self.url, self.admin_password, f"http://{address[0]}:{address[1]}")
-            self._verify = Webhook(credentials.subscriber_secret.encode()).verify
+            self._verify = Webhook(credentials.subscriber_secret).verify
             await self._publish_until_stopped(credentials)
             await self._wait_for_deliveries()
         finally:
@@ -139,10 +137,7 @@ class Traffic:
     async def _wait_for_deliveries(self) -> None:
         """And a moment longer, because a repeat comes after the first."""
         until = time.monotonic() + self.patience
-        while missing := self.acknowledged() - self.delivered():
-            if time.monotonic() > until:
-                break
-            self.on_wait(len(self.acknowledged()) - len(missing), len(self.acknowledged()))
+        while self.acknowledged() - self.delivered() and time.monotonic() < until:
             await asyncio.sleep(0.5)
         await asyncio.sleep(1)
 

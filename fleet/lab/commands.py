@@ -94,4 +94,4 @@ def mend(host: HostName, name: Name = "lab") -> None:
 
 
 def _say(line: str) -> None:
-    Console(stderr=True, highlight=False).print(line)
+    Console(stderr=True, highlight=False, soft_wrap=True).print(line)

@@ -53,6 +53,7 @@ def build_command(debian: str, mirrors: Mirrors, root: Path, temporary: Path) ->
         *("unshare", "--pid", "--mount-proc", "--fork", "--kill-child"),
         *("env", f"TMPDIR={temporary}"),
         *("mmdebstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", "--skip=cleanup/apt/lists"),
+        "--dpkgopt=force-unsafe-io",  # an interrupted build is thrown away, so nothing needs to be synced on its way
         f"--customize-hook={_RECIPE}/customize.sh",
         *(debian, str(root)),
         f"deb {mirrors.debian} {debian} main",
