@@ -18,6 +18,7 @@ from app.delivery.guard import Guard
 from app.errors import AmeboError
 from app.health import Health
 from app.http import Services, create_app, create_status_app
+from app.ports import Storage
 from app.registry import Registry
 from app.settings import Settings
 from app.storage import postgres
@@ -32,22 +33,26 @@ def run_web(chosen: Settings) -> None:
     """Serve the HTTP API."""
     settings.require(chosen, "dsn", "secret")
     pool = postgres.connect(chosen.dsn, chosen.threads + SPARE)
-    storage, waker = PostgresStorage(pool), Waker(chosen.dsn)
-    health = Health(chosen.instance, storage.schema_version)
-    services = Services(
-        broker=Broker(storage, schema.violations, waker.wake),
+    waker = Waker(chosen.dsn)
+    services = compose(chosen, PostgresStorage(pool), waker.wake)
+    waker.start()
+    server = web.Server(create_app(services), chosen, services.health)
+    web.serve_status(create_status_app(services.health), chosen.status_socket)
+    server.run()
+    waker.stop()
+    pool.close()
+
+
+def compose(chosen: Settings, storage: Storage, wake: Callable[[], None] = lambda: None) -> Services:
+    """What the HTTP API works with, on any storage."""
+    return Services(
+        broker=Broker(storage, schema.violations, wake),
         registry=Registry(storage, Guard(chosen.allow_private_handlers).refusal),
         storage=storage,
         administrator=Administrator(chosen.username, chosen.password),
         tokens=Tokens(chosen.secret, timedelta(seconds=chosen.token_lifetime)),
-        health=health,
+        health=Health(chosen.instance, storage.schema_version),
     )
-    waker.start()
-    server = web.Server(create_app(services), chosen, health)
-    web.serve_status(create_status_app(health), chosen.status_socket)
-    server.run()
-    waker.stop()
-    pool.close()
 
 
 def run_dispatcher(chosen: Settings) -> None:

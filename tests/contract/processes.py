@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
+Call = Callable[[str, str, object], tuple[int, Any]]
 SECRET = "a secret of thirty-two characters"
 USERNAME, PASSWORD = "admin", "a password"
 _AS_SYSTEMD = """
@@ -169,7 +170,7 @@ def login(port: int) -> str:
     return str(answer["token"])
 
 
-def set_up(client: Client, address: str, **subscription: object) -> None:
+def set_up(call: Call, address: str, **subscription: object) -> None:
     """An application "shop" that subscribes to its own action "order.placed"."""
     schemata = {"type": "object", "properties": {"id": {"type": "integer"}}, "required": ["id"]}
     for path, body in (
@@ -177,7 +178,7 @@ def set_up(client: Client, address: str, **subscription: object) -> None:
         ("/v1/actions", {"action": "order.placed", "application": "shop", "schemata": schemata}),
         ("/v1/subscriptions", {"application": "shop", "action": "order.placed", "handler": "/hooks", **subscription}),
     ):
-        status, answer = client.call("POST", path, body)
+        status, answer = call("POST", path, body)
         assert status == 201, answer
 
 

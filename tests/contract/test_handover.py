@@ -10,7 +10,7 @@ import pytest
 
 from tests.contract.processes import Client, Processes, login, set_up, until
 
-CLIENTS, HANDOVERS, REQUESTS_BETWEEN = 16, 5, 150
+CLIENTS, HANDOVERS, REQUESTS_BETWEEN = 16, 4, 100
 
 
 @dataclass
@@ -70,7 +70,7 @@ def test_no_request_fails_while_processes_take_over_from_each_other(
     port = listener.getsockname()[1]
     serving = processes.web(listener).await_ready()
     token = login(port)
-    set_up(Client(port, token), "http://127.0.0.1:9")
+    set_up(Client(port, token).call, "http://127.0.0.1:9")
     load = Load(port, token).start()
     for _ in range(HANDOVERS):
         answered = len(load.acknowledged)
