@@ -72,11 +72,11 @@ def boot_command(lab: Lab, host: Host, root: Path) -> list[str]:
     ]
 
 
-def hosts_file(lab: Lab, host: Host) -> str:
+def hosts_file(lab: Lab) -> str:
     """Return /etc/hosts: without every name in it, each lookup would wait for a name server that is not there."""
     lines = ["127.0.0.1 localhost", f"{lab.gateway} {MIRROR}"]
     lines += [f"{lab.address(other)} {other.name}" for other in lab.hosts]
-    return "\n".join(lines) + f"\n# this is {host.name}\n"
+    return "\n".join(lines) + "\n"
 
 
 def seed(lab: Lab, host: Host, places: HostPlaces, authorized_key: str) -> None:
@@ -85,7 +85,7 @@ def seed(lab: Lab, host: Host, places: HostPlaces, authorized_key: str) -> None:
     if (etc / "machine-id").read_text():
         return
     (etc / "hostname").write_text(f"{host.name}\n")
-    write_hosts_file(lab, host, places)
+    write_hosts_file(lab, places)
     for suffix, mode in (("", 0o600), (".pub", 0o644)):
         key = etc / "ssh" / f"ssh_host_ed25519_key{suffix}"
         key.write_text(places.host_key.with_name(places.host_key.name + suffix).read_text())
@@ -94,8 +94,8 @@ def seed(lab: Lab, host: Host, places: HostPlaces, authorized_key: str) -> None:
     (etc / "machine-id").write_text(f"{uuid.uuid4().hex}\n")
 
 
-def write_hosts_file(lab: Lab, host: Host, places: HostPlaces) -> None:
-    (places.root / "etc/hosts").write_text(hosts_file(lab, host))
+def write_hosts_file(lab: Lab, places: HostPlaces) -> None:
+    (places.root / "etc/hosts").write_text(hosts_file(lab))
 
 
 def boot(lab: Lab, host: Host, places: HostPlaces) -> None:

@@ -119,4 +119,4 @@ def _ensure_hosts(lab: Lab, places: Places, say: Say) -> bool:
 def _introduce(lab: Lab, places: Places) -> None:
     """Tell every host the names of those that came later."""
     for host in lab.hosts:
-        container.write_hosts_file(lab, host, places.host(host.name))
+        container.write_hosts_file(lab, places.host(host.name))

@@ -28,13 +28,13 @@ def alias(name: str, tree: Path) -> str:
 
 
 def bridge_commands(network: int, owner: str) -> list[list[str]]:
-    """Build the bridge; the alias comes last but one, so an unnamed bridge is one whose creation was interrupted."""
+    """Build the bridge; the alias comes last, so a bridge without one is one whose creation was interrupted."""
     name = bridge(network)
     return [
         ["ip", "link", "add", name, "address", _mac(network, 1), "type", "bridge"],
         ["ip", "address", "add", f"10.77.{network}.1/24", "dev", name],
-        ["ip", "link", "set", name, "alias", owner],
         ["ip", "link", "set", name, "up"],
+        ["ip", "link", "set", name, "alias", owner],
     ]
 
 
