@@ -106,7 +106,7 @@ def _ensure_hosts(lab: Lab, places: Places, say: Say) -> bool:
     def ensure(host: Host) -> bool:
         started = time.monotonic()
         booted = container.ensure_running(lab, host, places)
-        if not observe.faults(lab, host, places):
+        if booted or not observe.faults(lab, host, places):
             ssh.wait_until_up(lab, host, places)
         if booted:
             say(f"{host.name} is up at {lab.address(host)} ({time.monotonic() - started:.1f} s)")
