@@ -54,7 +54,7 @@ def _break(lab: Lab, host: Host, fault: Fault, places: Places) -> None:
         case Fault.PARTITION:
             network.set_link(lab, host, "down")
         case Fault.SLOW:
-            slow.make_slow(lab, host, places.host(host.name).log)
+            slow.make_slow(lab, host)
         case Fault.DISK_FULL:
             disk.fill(places.host(host.name))
         case _:

@@ -3,6 +3,7 @@
 The kernel's own way, tc netem, is missing from many kernels of virtual machines.
 """
 
+import os
 import selectors
 import socket
 import sys
@@ -31,6 +32,7 @@ class Way:
 def relay(one: str, other: str, delay: float) -> None:
     """Pass frames both ways, `delay` seconds late, for ever."""
     first, second = _open(one), _open(other)
+    _go_on_in_background()
     ways = (Way(first, second), Way(second, first))
     with selectors.DefaultSelector() as selector:
         for way in ways:
@@ -49,6 +51,16 @@ def _open(interface: str) -> socket.socket:
     raw.bind((interface, 0))
     raw.setblocking(False)
     return raw
+
+
+def _go_on_in_background() -> None:
+    """Let whoever started this go on: from now on no frame is missed."""
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in range(3):
+        os.dup2(nowhere, descriptor)
 
 
 def _seconds_until_due(ways: tuple[Way, ...]) -> float | None:

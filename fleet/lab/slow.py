@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fleet.lab import cgroup, network
 from fleet.lab.model import Host, Lab, machine_name
-from fleet.lab.run import run, start
+from fleet.lab.run import run
 
 DELAY_MS = 100  # each way, so a round trip takes 200 ms longer
 _RELAY = Path(__file__).parent / "relay.py"
@@ -25,13 +25,13 @@ def detour_commands(lab: Lab, host: Host) -> list[list[str]]:
     ]
 
 
-def make_slow(lab: Lab, host: Host, log: Path) -> None:
+def make_slow(lab: Lab, host: Host) -> None:
     for command in detour_commands(lab, host):
         run(command)
     near, _ = _detour(lab, host)
     relay = [sys.executable, str(_RELAY), network.veth(lab, host), near, str(DELAY_MS)]
     groups = cgroup.create(_group(lab, host))
-    start(cgroup.enter(groups, relay), log)
+    run(cgroup.enter(groups, relay))
 
 
 def is_slow(lab: Lab, host: Host) -> bool:
