@@ -3,12 +3,8 @@
 import json
 from pathlib import Path
 
-__version__ = "1.0.0"
+_STAMP = Path(__file__).resolve().parent.parent / "RELEASE"
 
-
-def version() -> str:
-    """The release this code was unpacked from, which says so in RELEASE beside the package; else the source's own."""
-    stamp = Path(__file__).resolve().parent.parent / "RELEASE"
-    if not stamp.exists():
-        return __version__
-    return str(json.loads(stamp.read_text())["version"])
+# The release that this code was unpacked from, else the source's own version. Read once, at the start: where a release
+# is reached by a symbolic link, that may point to another one later.
+__version__ = str(json.loads(_STAMP.read_text())["version"]) if _STAMP.exists() else "1.0.0"

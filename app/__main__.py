@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
-from app import dev, dispatcher, schema, settings, version, web
+from app import __version__, dev, dispatcher, schema, settings, web
 from app.broker import Broker
 from app.credentials import Administrator, Tokens
 from app.delivery.guard import Guard
@@ -132,7 +132,7 @@ def _settings(options: dict[str, str]) -> Settings:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m app", description="Amebo: events in, signed webhooks out.")
-    parser.add_argument("--version", action="version", version=version())
+    parser.add_argument("--version", action="version", version=__version__)
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     config = verbs.add_parser("config", help="Show or check the settings.").add_subparsers(required=True)
     for words, verb in VERBS.items():

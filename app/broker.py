@@ -120,7 +120,7 @@ class Broker:
 
 def _publication(principal: Principal, action: Action, draft: Draft, now: datetime) -> Publication:
     """The key is the publisher's own, else the load balancer's for this request, else one of a kind."""
-    event = rules.uuid7(now, secrets.token_bytes(10))
+    event = rules.uuid7(now, secrets.randbits(62))
     key = f"deduper:{draft.deduper}" if draft.deduper else f"request:{draft.request or event}"
     return Publication(
         event=event,

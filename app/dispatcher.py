@@ -87,9 +87,7 @@ class Dispatcher:
 
     async def _rest(self, places: int, claimed: int) -> None:
         """After a claim that brought something there may be more; else wait for work, a place, or a gist's time."""
-        if claimed and claimed >= self._settings.rest_when and claimed < places:
-            return
-        if len(self._sending) < self._settings.envelope and claimed == places:
+        if claimed and claimed >= self._settings.rest_when:
             return
         seconds = await self._until_due() if places else self._settings.idles
         with contextlib.suppress(TimeoutError):
@@ -110,7 +108,10 @@ class Dispatcher:
             done = [await self._done.get()]
             while not self._done.empty():
                 done.append(self._done.get_nowait())
-            await self._complete(tuple(done))
+            try:
+                await self._complete(tuple(done))
+            except Exception:  # whatever it is must not end all recording
+                log.exception("cannot record %d deliveries; they are due again when their lease ends", len(done))
             for _ in done:
                 self._done.task_done()
 

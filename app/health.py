@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from app import version
+from app import __version__
 from app.errors import Unavailable
 from app.storage.migrate import REQUIRED
 
@@ -24,7 +24,7 @@ class Health:
         status, schema = self._status()
         return status == "ready", {
             "status": status,
-            "version": version(),
+            "version": __version__,
             "instance": self.instance,
             "schema": schema,
             "since": self.since.isoformat(timespec="seconds"),

@@ -114,7 +114,7 @@ class Registry:
             raise Invalid("it names what is not registered", tuple(unknown))
         self._refuse("handler", rules.handler_url(application.address, wish.handler))
         now = datetime.now(UTC)
-        identity = rules.uuid7(now, secrets.token_bytes(10))
+        identity = rules.uuid7(now, secrets.randbits(62))
         return self._storage.subscribe(Subscription(subscription=identity, timestamped=now, **vars(wish)))
 
     def subscription(self, principal: Principal, subscription: UUID) -> Subscription:

@@ -20,7 +20,8 @@ _NOTHING_ELSE: Registry[Any] = Registry()  # without it, jsonschema would fetch 
 
 def schema_violations(schemata: Json) -> tuple[Violation, ...]:
     """Why a schema cannot be used; empty when it can."""
-    kind = validator_for(schemata, default=None if "$schema" in schemata else Draft202012Validator)
+    draft = schemata.get("$schema", "")
+    kind = validator_for(schemata, default=None if draft else Draft202012Validator) if isinstance(draft, str) else None
     if kind not in SUPPORTED:
         return (Violation("schemata.$schema", "is not a draft from Draft 7 to 2020-12"),)
     try:

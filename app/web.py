@@ -11,11 +11,10 @@ from types import FrameType
 from typing import Any
 
 from waitress import create_server, wasyncore
-from waitress.channel import HTTPChannel
 from waitress.server import BaseWSGIServer
-from waitress.task import ErrorTask, WSGITask
 
 from app import systemd
+from app.channel import Channel
 from app.health import Health
 from app.settings import Settings
 
@@ -52,7 +51,7 @@ class Server:
         )
         self._listeners = [each for each in self._map.values() if isinstance(each, BaseWSGIServer)]
         for listener in self._listeners:
-            listener.channel_class = _channel_class(health)
+            listener.channel_class, listener.health = Channel, health
 
     def run(self) -> None:
         """Serve, and return when drained."""
@@ -90,8 +89,8 @@ class Server:
             listener.handle_accept()
         wasyncore.dispatcher.close(listener)
 
-    def _channels(self) -> list[HTTPChannel]:
-        return [channel for channel in self._map.values() if isinstance(channel, HTTPChannel)]
+    def _channels(self) -> list[Channel]:
+        return [channel for channel in self._map.values() if isinstance(channel, Channel)]
 
     def _turn(self) -> None:
         wasyncore.loop(timeout=TICK, use_poll=True, map=self._map, count=1)
@@ -109,28 +108,3 @@ def serve_status(app: App, path: str) -> None:
 def _listen(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     return socket.create_server((settings.host, settings.port), family=family, backlog=1024)
-
-
-def _channel_class(health: Health) -> type[HTTPChannel]:
-    """Of waitress, which makes a task for each request; these close their connection while the process drains."""
-
-    class Draining:
-        request: Any
-
-        def build_response_header(self) -> bytes:
-            if health.draining:
-                self.request.headers["CONNECTION"] = "close"  # as if the client had asked for it
-            header: bytes = super().build_response_header()  # type: ignore[misc]  # a mixin of waitress' tasks
-            return header
-
-    class DrainingTask(Draining, WSGITask):  # type: ignore[misc]  # waitress has no types
-        pass
-
-    class DrainingErrorTask(Draining, ErrorTask):  # type: ignore[misc]
-        pass
-
-    class Channel(HTTPChannel):  # type: ignore[misc]
-        task_class = DrainingTask
-        error_task_class = DrainingErrorTask
-
-    return Channel

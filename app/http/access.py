@@ -41,7 +41,8 @@ class Requests:
         if req.path.startswith(UNMEASURED):
             return
         seconds = time.perf_counter() - req.context.started
-        REQUESTS.labels(req.uri_template or "unknown", req.method, str(resp.status_code)).observe(seconds)
+        method = req.method if req.method in falcon.HTTP_METHODS else "other"
+        REQUESTS.labels(req.uri_template or "unknown", method, str(resp.status_code)).observe(seconds)
         log.info("%s %s %s %s %.1f ms", req.context.request_id, req.method, req.path, resp.status_code, seconds * 1000)
 
 

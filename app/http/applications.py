@@ -4,12 +4,12 @@ from typing import Any
 
 import falcon
 
-from app.http.body import NAME, TEXT, URL, fields, parse
+from app.http.body import KEY, NAME, TEXT, URL, fields, parse
 from app.http.lists import answer, filters, page
 from app.model import Application
 from app.registry import Registry
 
-SECRET = {"type": "string", "minLength": 16, "maxLength": 255, "pattern": r"^[!-~]*\Z"}
+SECRET = {**KEY, "minLength": 16}
 NEW = fields({"application": NAME, "address": URL}, {"secret": SECRET, "description": TEXT})
 CHANGED = fields({"address": URL}, {"description": TEXT})
 

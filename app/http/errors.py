@@ -1,10 +1,12 @@
 """Every error in the one shape of the contract, and the one table from errors to statuses."""
 
+import json
 import logging
 from collections.abc import Sequence
 from typing import Any
 
 import falcon
+from falcon.media import JSONHandler
 
 from app import errors
 
@@ -25,6 +27,7 @@ log = logging.getLogger("amebo.http")
 
 def install(app: falcon.App[Any, Any]) -> None:
     """Let every error, also those of the framework and those nobody thought of, leave in the contract's shape."""
+    app.resp_options.media_handlers[falcon.MEDIA_JSON] = JSONHandler(dumps=json.dumps)  # ASCII: any string can be sent
     app.add_error_handler(Exception, _unforeseen)
     app.add_error_handler(falcon.HTTPError, _of_framework)
     app.add_error_handler(errors.AmeboError, _of_amebo)

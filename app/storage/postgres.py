@@ -13,7 +13,7 @@ from psycopg.types.json import Json as AsJson
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from app import rules
-from app.errors import Conflict, Unavailable
+from app.errors import Conflict, Malformed, Unavailable
 from app.model import (
     Action,
     Application,
@@ -202,6 +202,8 @@ class PostgresStorage:
             raise Unavailable("the database does not answer; try again in a moment") from error
         except (OperationalError, errors.ReadOnlySqlTransaction) as error:
             raise Unavailable("the database went away during the request; try again in a moment") from error
+        except errors.DataError as error:
+            raise Malformed(f"the database cannot keep that: {error}") from error
 
 
 @contextmanager

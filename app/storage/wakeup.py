@@ -47,6 +47,7 @@ class Waker:
                     self._notify(connection)
             except Error as error:
                 log.warning("dispatchers cannot be woken, they poll: %s", error)
+                self._work.set()  # what could not be said is said after the next connect
                 self._ended.wait(RETRY)
 
     def _notify(self, connection: Connection[Any]) -> None:

@@ -21,6 +21,10 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture
 def dsn(cluster: Cluster) -> str:
+    return new_database(cluster)
+
+
+def new_database(cluster: Cluster) -> str:
     """A fresh database with every migration applied."""
     name = f"test_{next(_NUMBERS)}"
     with psycopg.connect(f"{cluster.dsn} dbname=postgres", autocommit=True) as connection:

@@ -1,5 +1,6 @@
 """Two web processes that share one listening socket, as systemd's two slots do: replacing one loses no request."""
 
+import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -102,3 +103,15 @@ def test_it_ends_at_the_deadline_although_a_client_stays(dsn: str, tmp_path: Pat
     staying.call("GET", "/health")
     assert process.stop() < 4
     assert process.popen.returncode == 0
+
+
+def test_what_the_server_itself_refuses_has_the_contract_s_shape(processes: Processes, listener: socket.socket) -> None:
+    processes.web(listener).await_ready()
+    for request, code in (
+        (b"nonsense\r\n\r\n", 400),
+        (b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n", 413),
+    ):
+        with socket.create_connection(listener.getsockname()) as connection:
+            connection.sendall(request)
+            head, _, body = connection.makefile("rb").read().partition(b"\r\n\r\n")
+        assert int(head.split()[1]) == json.loads(body)["code"] == code

@@ -60,13 +60,13 @@ def action(name: str, application: str = "shop") -> Action:
 
 
 def subscription(handler: str = "/hooks", application: str = "shop") -> Subscription:
-    identity = uuid7(datetime.now(UTC), uuid4().bytes[:10])
+    identity = uuid7(datetime.now(UTC), uuid4().int)
     return Subscription(identity, application, "order.placed", handler, 5, "", active=True, timestamped=NOW)
 
 
 def publication(key: str = "", *, content: str = "same", sleep_until: datetime | None = None) -> Publication:
     return Publication(
-        event=uuid7(datetime.now(UTC), uuid4().bytes[:10]),
+        event=uuid7(datetime.now(UTC), uuid4().int),
         action="order.placed",
         application="shop",
         payload={"z": 1, "a": content},

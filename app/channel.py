@@ -1,0 +1,40 @@
+"""What waitress does with each request, changed in two places: the end of a connection, and what it refuses itself."""
+
+import json
+import uuid
+
+from waitress.channel import HTTPChannel
+from waitress.task import ErrorTask, WSGITask
+
+from app.http import errors
+
+
+class Task(WSGITask):  # type: ignore[misc]  # waitress has no types
+    """A request; its server has the attribute `health`."""
+
+    def build_response_header(self) -> bytes:
+        """While the process drains, as if every client had asked for the connection to be closed."""
+        if self.channel.server.health.draining:
+            self.request.headers["CONNECTION"] = "close"
+        header: bytes = super().build_response_header()
+        return header
+
+
+class Refusal(ErrorTask):  # type: ignore[misc]
+    """What never reaches the service, because it is not HTTP or is far too large, answered in the contract's shape."""
+
+    def execute(self) -> None:
+        error = self.request.error
+        body = json.dumps(errors.body(error.body, error.code, request_id=uuid.uuid4().hex)).encode()
+        self.status = f"{error.code} {error.reason}"
+        self.response_headers.append(("Content-Type", "application/json"))
+        self.set_close_on_finish()
+        self.content_length = len(body)
+        self.write(body)
+
+
+class Channel(HTTPChannel):  # type: ignore[misc]
+    """A connection of a client."""
+
+    task_class = Task
+    error_task_class = Refusal
