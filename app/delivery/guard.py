@@ -1,5 +1,6 @@
 """Which addresses may be delivered to: public ones, and private ones only where the settings allow them."""
 
+import errno
 import ipaddress
 import socket
 from dataclasses import dataclass
@@ -41,7 +42,7 @@ class Guard:
         """A socket for the address that is dialled now, whatever name or number it came from."""
         family, kind, protocol, _, address = info
         if not self.admits(address[0]):
-            raise RefusedAddress(f"{address[0]} is a private address")
+            raise RefusedAddress(errno.EACCES, f"{address[0]} is a private address")
         return socket.socket(family, kind, protocol)
 
 
