@@ -5,7 +5,7 @@ import time
 import uuid
 from pathlib import Path
 
-from fleet.lab import cgroup, disk, network
+from fleet.lab import cgroup, disk, network, slow
 from fleet.lab.mirror import HOST as MIRROR
 from fleet.lab.model import Host, Lab, machine_name
 from fleet.lab.places import HostPlaces, Places
@@ -22,7 +22,8 @@ def ensure_running(lab: Lab, host: Host, places: Places) -> bool:
     network.plug(lab, host)
     own = places.host(host.name)
     disk.mount(places.base.resolve(strict=True), own)
-    seed(lab, host, own, places.key.with_suffix(".pub").read_text())
+    seed(host, own, places.key.with_suffix(".pub").read_text())
+    write_hosts_file(lab, own)  # at each boot: the lab may have grown, or got another network, while it was dead
     boot(lab, host, own)
     return True
 
@@ -30,6 +31,7 @@ def ensure_running(lab: Lab, host: Host, places: Places) -> bool:
 def pull_the_plug(lab: Lab, host: Host) -> None:
     """End the host and its network at once: what is sent to it gets no answer, not even a refusal."""
     name = machine_name(lab.name, host.name)
+    slow.remove_detour(lab, host)
     network.unplug(name, network.veth(lab, host))
     stop(name)
 
@@ -72,6 +74,11 @@ def boot_command(lab: Lab, host: Host, root: Path) -> list[str]:
     ]
 
 
+def again_after_reboot(command: list[str]) -> list[str]:
+    """Wrap nspawn, which ends with 133 when the host wants to reboot, so that the host does."""
+    return ["sh", "-c", 'while "$@"; [ $? -eq 133 ]; do :; done', "supervise", *command]
+
+
 def hosts_file(lab: Lab) -> str:
     """Return /etc/hosts: without every name in it, each lookup would wait for a name server that is not there."""
     lines = ["127.0.0.1 localhost", f"{lab.gateway} {MIRROR}"]
@@ -79,13 +86,12 @@ def hosts_file(lab: Lab) -> str:
     return "\n".join(lines) + "\n"
 
 
-def seed(lab: Lab, host: Host, places: HostPlaces, authorized_key: str) -> None:
+def seed(host: Host, places: HostPlaces, authorized_key: str) -> None:
     """Give a new root its names, its host key and the key that may log in; the machine id, last, tells it is done."""
     etc = places.root / "etc"
     if (etc / "machine-id").read_text():
         return
     (etc / "hostname").write_text(f"{host.name}\n")
-    write_hosts_file(lab, places)
     for suffix, mode in (("", 0o600), (".pub", 0o644)):
         key = etc / "ssh" / f"ssh_host_ed25519_key{suffix}"
         key.write_text(places.host_key.with_name(places.host_key.name + suffix).read_text())
@@ -101,7 +107,8 @@ def write_hosts_file(lab: Lab, places: HostPlaces) -> None:
 def boot(lab: Lab, host: Host, places: HostPlaces) -> None:
     """Start the host and return at once; it stays when this process goes."""
     groups = cgroup.create(machine_name(lab.name, host.name), lab.limits)
-    start(cgroup.enter(groups, boot_command(lab, host, places.root)), places.log)
+    command = cgroup.enter(groups, boot_command(lab, host, places.root))
+    start(cgroup.enter(cgroup.create(_supervisor(lab, host)), again_after_reboot(command)), places.log)
 
 
 def init_process(group: str) -> int | None:
@@ -111,6 +118,11 @@ def init_process(group: str) -> int | None:
 
 def is_running(lab: Lab, host: Host) -> bool:
     return init_process(machine_name(lab.name, host.name)) is not None
+
+
+def _supervisor(lab: Lab, host: Host) -> str:
+    """A group of its own, for in version 2 a host's group may hold no process beside those below it."""
+    return machine_name(lab.name, f"{host.name}.supervisor")
 
 
 def _number_inside(pid: int) -> str | None:

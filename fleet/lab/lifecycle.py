@@ -48,7 +48,7 @@ def up(
         lab = _agreed(present, name, hosts, debian, limits)
         mirrors = sources.read()
         image.ensure(lab.debian, places.base, mirrors, say)
-        lab = replace(lab, network=network.claim(name, places.tree))
+        lab = replace(lab, network=network.claim(name, places.tree, lab.network))
         state.save(lab, places)
         keys.ensure(lab, places)
         mirror.ensure_running(lab, places, mirrors)

@@ -54,16 +54,16 @@ def plug_commands(lab: Lab, host: Host) -> list[list[str]]:
     ]  # fmt: skip  # one command a line
 
 
-def lowest_free(aliases: dict[str, str]) -> int:
-    """Pick the lowest X whose bridge does not exist yet."""
-    for network in range(_NETWORKS):
+def lowest_free(aliases: dict[str, str], preferred: int = 0) -> int:
+    """Pick the lowest X whose bridge does not exist yet, after trying `preferred`."""
+    for network in [preferred, *range(_NETWORKS)]:
         if bridge(network) not in aliases:
             return network
     raise LabError(f"all {_NETWORKS} lab networks are taken; take a lab down first")
 
 
-def claim(name: str, tree: Path) -> int:
-    """Return the lab's network, the lowest free one for a new lab; raises LabError if another tree has the name."""
+def claim(name: str, tree: Path, preferred: int) -> int:
+    """Return the lab's network, one that is free for a lab without; raises LabError if another tree has the name."""
     with locked("networks"):
         _sweep()
         bridges = _bridges()
@@ -71,7 +71,7 @@ def claim(name: str, tree: Path) -> int:
         mine = [interface for interface, owner in bridges.items() if owner == alias(name, tree)]
         if mine:
             return int(mine[0].removeprefix("amebo-"))
-        network = lowest_free(bridges)
+        network = lowest_free(bridges, preferred)
         for command in bridge_commands(network, alias(name, tree)):
             run(command)
         return network

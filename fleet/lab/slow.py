@@ -39,11 +39,16 @@ def is_slow(lab: Lab, host: Host) -> bool:
 
 
 def make_fast(lab: Lab, host: Host) -> None:
+    remove_detour(lab, host)
+    cable = network.veth(lab, host)
+    run(["ip", "link", "set", cable, "arp", "on", "master", network.bridge(lab.network)])
+
+
+def remove_detour(lab: Lab, host: Host) -> None:
+    """Take relay and detour away, what of them there is; the host's own cable then leads nowhere."""
     cgroup.kill(_group(lab, host))
     cgroup.remove(_group(lab, host))
     network.delete_link(_detour(lab, host)[0])
-    cable = network.veth(lab, host)
-    run(["ip", "link", "set", cable, "arp", "on", "master", network.bridge(lab.network)])
 
 
 def _detour(lab: Lab, host: Host) -> tuple[str, str]:

@@ -133,6 +133,16 @@ def test_a_killed_host_is_silent_and_comes_back_as_it_was(two_hosts: lab.Lab) ->
     assert on("app-1", "cat /etc/machine-id here") == before + "kept\n"
 
 
+def test_a_host_that_reboots_itself_comes_back() -> None:
+    booted = "systemctl show --property UserspaceTimestampMonotonic"
+    before = on("app-1", booted)
+    on("app-1", "sudo systemctl reboot", code=None)
+    deadline = time.monotonic() + 30
+    while not (after := on("app-1", booted, code=None)).startswith("Userspace") or after == before:
+        assert time.monotonic() < deadline, after
+    assert state("app-1") == "running"
+
+
 def test_a_frozen_host_takes_connections_and_says_nothing(two_hosts: lab.Lab) -> None:
     lab.break_("app-1", lab.Fault.FREEZE, name=NAME)
     assert state("app-1") == "frozen"

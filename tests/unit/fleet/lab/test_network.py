@@ -37,6 +37,11 @@ def test_takes_the_lowest_network_that_nobody_has() -> None:
     assert network.lowest_free({"amebo-0": "a", "amebo-2": "b"}) == 1
 
 
+def test_a_lab_whose_machine_was_restarted_gets_its_network_back_if_it_can() -> None:
+    assert network.lowest_free({"amebo-0": "a"}, preferred=3) == 3
+    assert network.lowest_free({"amebo-0": "a", "amebo-3": "b"}, preferred=3) == 1
+
+
 def test_says_so_when_all_networks_are_taken() -> None:
     with pytest.raises(LabError, match="all 255 lab networks are taken"):
         network.lowest_free({f"amebo-{number}": "" for number in range(255)})
