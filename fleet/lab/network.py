@@ -1,6 +1,7 @@
 """A lab's network: a bridge of its own on this machine, and for each host a namespace behind a veth pair."""
 
 import json
+from itertools import chain
 from pathlib import Path
 
 from fleet.errors import LabError
@@ -56,7 +57,7 @@ def plug_commands(lab: Lab, host: Host) -> list[list[str]]:
 
 def lowest_free(aliases: dict[str, str], preferred: int = 0) -> int:
     """Pick the lowest X whose bridge does not exist yet, after trying `preferred`."""
-    for network in [preferred, *range(_NETWORKS)]:
+    for network in chain((preferred,), range(_NETWORKS)):
         if bridge(network) not in aliases:
             return network
     raise LabError(f"all {_NETWORKS} lab networks are taken; take a lab down first")
