@@ -19,7 +19,7 @@ from app.settings import Settings
 from app.storage.wakeup import listen
 
 RETRY = 1.0
-GATHER = 0.01  # with every place taken, wait this long after one is free, so that a claim brings several
+GATHER = 0.02  # between claims that are not full: several gists come together, and what others are taking is gone
 RECORDING = 3.0  # seconds of the drain's time that are kept for recording
 log = logging.getLogger("amebo.dispatcher")
 Done = tuple[Delivery, Attempt | None]
@@ -86,14 +86,17 @@ class Dispatcher:
             log.error("a delivery broke off; its gist is due again when the lease ends", exc_info=error)
 
     async def _rest(self, places: int, claimed: int) -> None:
-        """After a claim that brought something there may be more; else wait for work, a place, or a gist's time."""
-        if claimed and claimed >= self._settings.rest_when:
+        """After a claim that was full there is more; else wait for work, a place, or a gist's time.
+
+        And always a moment longer: what another dispatcher is taking is due until it has committed, and asking
+        for it again and again meanwhile would only slow that commit down.
+        """
+        if claimed and claimed == places and claimed >= self._settings.rest_when:
             return
         seconds = await self._until_due() if places else self._settings.idles
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._awake.wait(), seconds)
-        if not places:
-            await asyncio.sleep(GATHER)
+        await asyncio.sleep(GATHER)
 
     async def _until_due(self) -> float:
         try:
