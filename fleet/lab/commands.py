@@ -15,7 +15,7 @@ from fleet.lab.places import Places
 lab = typer.Typer(help="Real Debian hosts on this machine, to rehearse on.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Option("--name", help="Which lab; several may be up at once.")]
-HostName = Annotated[str, typer.Argument(metavar="HOST", help="The host's name, as in `lab status`.")]
+HostName = Annotated[str, typer.Argument(help="The host's name, as in `lab status`.")]
 
 
 @lab.command(epilog="Example: ./ops.py lab up --hosts 6 --debian bookworm")
@@ -31,7 +31,10 @@ def up(
     limits = Limits(cpus or 1.0, memory or 1024) if cpus or memory else None
     made = lifecycle.up(name, hosts=hosts, debian=debian, limits=limits, say=_say)
     took = time.monotonic() - started
-    _say(f"lab {name}: {made.size} hosts in {made.subnet} after {took:.1f} s; inventory/{name} is written")
+    _say(f"{made}; inventory/{name} is written ({took:.1f} s)")
+    if name != "lab":
+        variables = f"ANSIBLE_INVENTORY=inventory/{name} AMEBO_VAULT_PASSWORD_FILE=.lab/{name}/vault-password"
+        _say(f"for Ansible and ops.py to use it: export {variables}")
 
 
 @lab.command(epilog="Example: ./ops.py lab down --name lab")
@@ -50,7 +53,7 @@ def status(
         typer.echo(json.dumps(show.as_json(found), indent=2))
     else:
         out = Console(highlight=False)
-        out.print(show.heading(found.lab))
+        out.print(f"{found.lab}\nthe service, once deployed: {found.lab.url}")
         out.print(show.as_table(found))
 
 

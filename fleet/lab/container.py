@@ -5,6 +5,7 @@ import time
 import uuid
 from pathlib import Path
 
+from fleet.errors import LabError
 from fleet.lab import cgroup, disk, network, slow
 from fleet.lab.mirror import HOST as MIRROR
 from fleet.lab.model import Host, Lab, machine_name
@@ -21,7 +22,9 @@ def ensure_running(lab: Lab, host: Host, places: Places) -> bool:
     pull_the_plug(lab, host)  # what a dying host may have left
     network.plug(lab, host)
     own = places.host(host.name)
-    disk.mount(places.base.resolve(strict=True), own)
+    if not places.base.exists():
+        raise LabError(f"the image of lab {lab.name} is gone; run: ./ops.py lab up --name {lab.name}")
+    disk.mount(places.base.resolve(), own)
     seed(host, own, places.key.with_suffix(".pub").read_text())
     write_hosts_file(lab, own)  # at each boot: the lab may have grown, or got another network, while it was dead
     boot(lab, host, own)

@@ -93,9 +93,8 @@ def _agreed(present: Lab | None, name: str, hosts: int | None, debian: str | Non
     same = replace(grown, debian=debian or present.debian, limits=limits or present.limits) == grown
     if not same or layout(grown.size)[: present.size] != present.hosts:
         raise LabError(
-            f"lab {name} is up with {present.size} hosts of {present.debian}, {present.limits.cpus:g} CPUs and "
-            f"{present.limits.memory_mb} MB each, and cannot become what you ask for (it can only gain app hosts, from "
-            f"three hosts on); first run: ./ops.py lab down --name {name}"
+            f"{present}; it cannot become what you ask for, for it can only gain app hosts, from three hosts on; "
+            f"first run: ./ops.py lab down --name {name}"
         )
     return grown
 

@@ -48,6 +48,11 @@ class Lab:
     size: int
     limits: Limits = field(default_factory=Limits)
 
+    def __str__(self) -> str:
+        """Say in a few words what it is made of."""
+        hosts = f"{self.size} host{'s' if self.size > 1 else ''} of Debian {self.debian}"
+        return f"lab {self.name}: {hosts}, {self.limits.cpus:g} CPU and {self.limits.memory_mb} MB each"
+
     @property
     def hosts(self) -> tuple[Host, ...]:
         return layout(self.size)

@@ -4,7 +4,6 @@ from typing import Any
 
 from rich.table import Table
 
-from fleet.lab.model import Lab
 from fleet.lab.observe import LabStatus
 
 _COLOURS = {"running": "green", "slow": "yellow", "disk full": "yellow"}
@@ -16,11 +15,6 @@ def as_table(status: LabStatus) -> Table:
         state = f"[{_COLOURS.get(host.state, 'red')}]{host.state}[/]"
         table.add_row(host.host.name, host.address, " ".join(host.host.groups), state, " ".join(host.faults))
     return table
-
-
-def heading(lab: Lab) -> str:
-    limits = f"{lab.limits.cpus:g} CPU and {lab.limits.memory_mb} MB each"
-    return f"lab {lab.name}: {lab.size} hosts of Debian {lab.debian}, {limits}; the service, once deployed: {lab.url}"
 
 
 def as_json(status: LabStatus) -> dict[str, Any]:
