@@ -40,7 +40,8 @@ def pull_the_plug(lab: Lab, host: Host) -> None:
 
 
 def stop(group: str) -> None:
-    """Kill process 1 of the host first, so that nspawn, seeing it, cleans up after itself; then whatever is left."""
+    """Kill process 1 of the host, so that nspawn, seeing it, cleans up after itself; then whatever is left."""
+    cgroup.kill(_supervisor(group))  # first, or it might boot again a host that was just rebooting
     if init := init_process(group):
         cgroup.kill_member(group, init)
         cgroup.thaw(group)  # a frozen process of version 1 dies only after it thaws
@@ -109,9 +110,9 @@ def write_hosts_file(lab: Lab, places: HostPlaces) -> None:
 
 def boot(lab: Lab, host: Host, places: HostPlaces) -> None:
     """Start the host and return at once; it stays when this process goes."""
-    groups = cgroup.create(machine_name(lab.name, host.name), lab.limits)
-    command = cgroup.enter(groups, boot_command(lab, host, places.root))
-    start(cgroup.enter(cgroup.create(_supervisor(lab, host)), again_after_reboot(command)), places.log)
+    group = machine_name(lab.name, host.name)
+    command = cgroup.enter(cgroup.create(group, lab.limits), boot_command(lab, host, places.root))
+    start(cgroup.enter(cgroup.create(_supervisor(group)), again_after_reboot(command)), places.log)
 
 
 def init_process(group: str) -> int | None:
@@ -123,9 +124,9 @@ def is_running(lab: Lab, host: Host) -> bool:
     return init_process(machine_name(lab.name, host.name)) is not None
 
 
-def _supervisor(lab: Lab, host: Host) -> str:
-    """A group of its own, for in version 2 a host's group may hold no process beside those below it."""
-    return machine_name(lab.name, f"{host.name}.supervisor")
+def _supervisor(group: str) -> str:
+    """A group beside the host's, for in version 2 that may hold no process but in the groups below it."""
+    return f"{group}.supervisor"
 
 
 def _number_inside(pid: int) -> str | None:
