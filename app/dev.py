@@ -46,6 +46,8 @@ Amebo is ready on http://127.0.0.1:{port}; Ctrl-C ends it, and everything that i
   GIST=$(api "$U/v1/gists?per_page=1" | cut -d'"' -f6)
   api $U/v1/gists/$GIST
   api -X POST $U/v1/regists/$GIST
+
+The database: psql "{dsn}"
 """
 
 
@@ -63,7 +65,7 @@ def run(port: int) -> None:
             migration.wait()
         with _running("web", environment) as web, _running("dispatcher", environment):
             _await_ready(port, web)
-            _say(TRY.format(port=port, receiver=receiver, username=USERNAME, password=PASSWORD))
+            _say(TRY.format(dsn=cluster.dsn, port=port, receiver=receiver, username=USERNAME, password=PASSWORD))
             os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
             raise AmeboError("a process ended by itself; what it said is above")
 
