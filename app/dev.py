@@ -62,7 +62,8 @@ def run(port: int) -> None:
     with contextlib.suppress(Stop), throwaway() as cluster, _receiver() as receiver:
         environment = _environment(cluster.dsn, port)
         with _running("migrate", environment) as migration:
-            migration.wait()
+            if migration.wait() != 0:
+                raise AmeboError("the database cannot be migrated; what was said is above")
         with _running("web", environment) as web, _running("dispatcher", environment):
             _await_ready(port, web)
             _say(TRY.format(dsn=cluster.dsn, port=port, receiver=receiver, username=USERNAME, password=PASSWORD))
@@ -80,7 +81,7 @@ def _stop(_signal: int, _frame: FrameType | None) -> None:
 def _environment(dsn: str, port: int) -> dict[str, str]:
     return {
         **os.environ,
-        "PYTHONPATH": str(SOURCE),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(SOURCE), os.environ.get("PYTHONPATH")])),
         "AMEBO_DSN": dsn,
         "AMEBO_SECRET": secrets.token_hex(32),
         "AMEBO_USERNAME": USERNAME,

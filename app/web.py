@@ -1,6 +1,7 @@
 """The web process: waitress, on systemd's sockets or its own, and a drain that loses no request."""
 
 import logging
+import resource
 import signal
 import socket
 import threading
@@ -33,6 +34,7 @@ class Server:
     """
 
     def __init__(self, app: App, settings: Settings, health: Health) -> None:
+        _allow_files(settings.connections)
         inherited = systemd.listen_sockets()
         self._keeps_listening = bool(inherited)  # systemd and the next process go on with these
         self._map: dict[int, Any] = {}
@@ -103,6 +105,14 @@ def serve_status(app: App, path: str) -> None:
     Path(path).unlink(missing_ok=True)
     server = create_server(app, map={}, unix_socket=path, unix_socket_perms="660", threads=2, ident="amebo")
     threading.Thread(target=server.run, name="status", daemon=True).start()
+
+
+def _allow_files(connections: int) -> None:
+    """A descriptor for each connection and some for the rest; the usual soft limit of 1024 is too close."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + 200
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))
 
 
 def _listen(settings: Settings) -> socket.socket:
