@@ -93,17 +93,19 @@ def test_while_the_database_is_away_it_says_so_soon_and_recovers_by_itself(clust
     until(lambda: health.ready()[0])
 
 
-def test_a_backend_that_hangs_keeps_nobody_waiting(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_backend_that_hangs_keeps_nobody_waiting(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "PATIENCE", 0.5)
+    pool = postgres.connect(dsn, 1)
     storage = PostgresStorage(pool)
-    with pool.connection() as one:
-        backend = one.info.backend_pid
+    with pool.connection() as only:
+        backend = only.info.backend_pid
     os.kill(backend, signal.SIGSTOP)
     try:
         started = time.monotonic()
         with pytest.raises(Unavailable):
             storage.schema_version()
         assert time.monotonic() - started < 5
-        until(lambda: storage.schema_version() == REQUIRED)  # on a new connection
+        until(lambda: Health("app-1:3310", storage.schema_version).ready()[0])  # on a new connection
     finally:
         os.kill(backend, signal.SIGCONT)
+        pool.close()
