@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 _VENV_PYTHON = Path(__file__).resolve().parent / ".venv/bin/python"
-if Path(sys.prefix) != _VENV_PYTHON.parent.parent and _VENV_PYTHON.exists():
+if Path(sys.prefix) != _VENV_PYTHON.parent.parent and os.access(_VENV_PYTHON, os.X_OK):
     os.execv(_VENV_PYTHON, [str(_VENV_PYTHON), *sys.argv])  # noqa: S606  # so that ./ops.py works with nothing activated
 
 import json as jsonlib

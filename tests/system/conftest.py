@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import testinfra
+from testinfra.host import Host
 
 from fleet.demo.traffic import Traffic
 from fleet.effects import inventory, release, ssh
@@ -50,6 +52,10 @@ class Stories:
         """The version of each ready instance; None for one that is not ready."""
         return [i["version"] if i["ready"] else None for i in self.status()]
 
+    def host(self, name: str) -> Host:
+        """A host for testinfra to look at."""
+        return testinfra.get_host(f"ssh://{name}", ssh_config=str(ROOT / ".lab" / LAB / "ssh_config"))
+
     def wait_until_ready(self, seconds: float = 60) -> None:
         """Until every instance is ready; what was found last is the evidence if it never happens."""
         until = time.monotonic() + seconds
@@ -64,7 +70,7 @@ class Stories:
     def nginx_started(self) -> str:
         """When the load balancer's nginx was started and reloaded, as its worker processes tell."""
         fleet = self.inventory()
-        return ssh.run("lb-1", fleet.hosts["lb-1"], "pgrep -f 'nginx: worker' | sort").stdout
+        return ssh.run("lb-1", fleet.hosts["lb-1"], "pgrep -f '^nginx: worker'").stdout
 
     def inventory(self) -> Inventory:
         """As Ansible reads it now."""

@@ -3,9 +3,8 @@
 import re
 
 import pytest
-import testinfra
 
-from tests.system.conftest import LAB, ROOT, Stories
+from tests.system.conftest import LAB, Stories
 
 pytestmark = pytest.mark.lab
 
@@ -23,8 +22,7 @@ def test_check_mode_on_empty_hosts_tells_what_would_change_and_changes_nothing(e
     version = empty_lab.build()
     found = recap(empty_lab.play("site", "-e", f"amebo_version={version}", "--check", "--diff"))
     assert all(changed > 0 and not failed for changed, _, failed in found.values())
-    app = testinfra.get_host(f"ansible://app-1?ansible_inventory={ROOT / 'inventory' / LAB}")
-    assert not app.file("/opt/amebo").exists
+    assert not empty_lab.host("app-1").file("/opt/amebo").exists
 
 
 def test_every_instance_is_ready_after_the_first_run(stories: Stories) -> None:
