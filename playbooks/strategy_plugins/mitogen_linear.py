@@ -1,4 +1,4 @@
-"""Find mitogen wherever Ansible itself is installed, so that ansible.cfg names no Python version and no site-packages."""
+"""Find mitogen wherever Ansible is installed, so that ansible.cfg names no Python version and no site-packages."""
 
 from ansible_mitogen.plugins.strategy.mitogen_linear import StrategyModule
 
