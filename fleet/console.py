@@ -75,7 +75,11 @@ def show_report(report: Report, *, resume: str) -> None:
             out.print("        taken out of service: its socket is closed, the others serve")
         out.print("\n".join(f"        {line}" for line in failed.journal.splitlines()), style="dim", markup=False)
     if report.error:
-        out.print(f"\n[red]Stopped:[/red] {report.error}", markup=True)
-        out.print(f"The others serve. Look at the journal above, then go on with: {resume}")
+        out.print("\n[red]Stopped:[/red]", end=" ")
+        out.print(report.error, markup=False)
+        state = (
+            "The others serve. Look at the journal above" if report.failed else "What serves was not touched. Mend it"
+        )
+        out.print(f"{state}, then go on with: {resume}")
     else:
         out.print(f"\nThe fleet runs {report.version}. It took {report.seconds:.0f} s.")

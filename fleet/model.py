@@ -102,6 +102,14 @@ class Fleet:
 
 
 @dataclass(frozen=True)
+class Check:
+    """Ask each host whether a deployment could end well: room on its disk, its Python, its settings."""
+
+    version: str
+    hosts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Stage:
     """Unpack the release beside the others; nothing that runs is touched."""
 
@@ -148,7 +156,7 @@ class Record:
     version: str
 
 
-Step = Stage | Migrate | Replace | Soak | ReplaceDispatchers | Record
+Step = Check | Stage | Migrate | Replace | Soak | ReplaceDispatchers | Record
 
 
 @dataclass(frozen=True)

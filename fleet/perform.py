@@ -9,6 +9,7 @@ from fleet.effects import ansible, ssh
 from fleet.effects.inventory import Inventory
 from fleet.errors import HostUnreachable, StepFailed
 from fleet.model import (
+    Check,
     Failed,
     Fleet,
     Instance,
@@ -75,6 +76,8 @@ def _timed(run: _Run, step: Step) -> None:
 
 def _do(run: _Run, step: Step) -> None:
     match step:
+        case Check(version, hosts):
+            _play(run, ansible.Play("precheck", {"amebo_version": version}, hosts))
         case Stage(version, hosts):
             _play(run, ansible.Play("stage", {"amebo_version": version}, hosts))
         case Migrate(version):

@@ -8,6 +8,7 @@ from typing import Any, assert_never
 from rich.table import Table
 
 from fleet.model import (
+    Check,
     Dispatcher,
     Fleet,
     Instance,
@@ -35,6 +36,8 @@ COLOURS = {
 def describe(step: Step) -> str:
     """One step in a line."""
     match step:
+        case Check(version, hosts):
+            return f"check that {version} could run on {_names(hosts)}"
         case Stage(version, hosts):
             return f"stage {version} on {_names(hosts)}"
         case Migrate(version):

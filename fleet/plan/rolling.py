@@ -5,6 +5,7 @@ from math import ceil
 
 from fleet.errors import PlanRefused
 from fleet.model import (
+    Check,
     Fleet,
     Instance,
     Migrate,
@@ -44,6 +45,7 @@ def plan(fleet: Fleet, version: str, policy: Policy) -> tuple[Step, ...]:
         return () if fleet.version == version else (Record(version),)
     hosts = tuple(sorted({o.what.host for o in instances} | {o.what.host for o in dispatchers}))
     return (
+        Check(version, hosts),
         Stage(version, hosts),
         Migrate(version),
         *_replacements(fleet, version, policy, todo),

@@ -69,5 +69,5 @@ def test_help_is_what_a_bare_command_prints() -> None:
 def test_what_is_shown_as_json_is_json() -> None:
     fleet = Fleet((Observed(Instance("app-1", 3310), State.READY, "1.0.0"),), version="1.0.0")
     steps = rolling.plan(fleet, "1.1.0", rolling.Policy())
-    assert json.loads(json.dumps(plan_data(steps)))[0]["step"] == "Stage"
+    assert json.loads(json.dumps(plan_data(steps)))[0]["step"] == "Check"
     assert json.loads(json.dumps(fleet_data(fleet)))["instances"][0]["ready"] is True

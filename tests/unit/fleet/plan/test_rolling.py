@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from fleet.errors import PlanRefused
 from fleet.model import (
+    Check,
     Dispatcher,
     Fleet,
     Instance,
@@ -77,9 +78,9 @@ def test_soaks_after_one_instance_a_quarter_a_half_and_all() -> None:
     assert [len(step.instances) for step in steps if isinstance(step, Soak)] == [1, 3, 6, 12]
 
 
-def test_stages_and_migrates_before_anything_is_replaced_and_records_last() -> None:
+def test_checks_stages_and_migrates_before_anything_is_replaced_and_records_last() -> None:
     kinds = [type(step) for step in plan(a_fleet(), "1.1.0", POLICY)]
-    assert kinds[:3] == [Stage, Migrate, Replace]
+    assert kinds[:4] == [Check, Stage, Migrate, Replace]
     assert kinds[-4:] == [ReplaceDispatchers, ReplaceDispatchers, ReplaceDispatchers, Record]
 
 
