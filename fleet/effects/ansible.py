@@ -46,17 +46,15 @@ def program(name: str) -> str:
     return str(Path(sys.executable).with_name(name))
 
 
-def argv(play: Play, inventory: Path | None = None) -> list[str]:
+def argv(play: Play) -> list[str]:
     """The command line; variables go as JSON, so that numbers and lists stay what they are."""
     words = [program("ansible-playbook"), f"playbooks/{play.playbook}.yml"]
-    words += ["-i", str(inventory)] if inventory else []
     words += ["--limit", ",".join(play.limit)] if play.limit else []
     return [*words, "--extra-vars", json.dumps(dict(play.variables))] if play.variables else words
 
 
 def run(
     play: Play,
-    inventory: Path | None = None,
     on_task: Callable[[str], None] = lambda _: None,
     environment: Mapping[str, str] | None = None,
 ) -> Result:
@@ -69,7 +67,7 @@ def run(
         **(environment or {}),
     }
     with subprocess.Popen(
-        argv(play, inventory),
+        argv(play),
         cwd=ROOT,
         env=settings,
         stdin=subprocess.DEVNULL,

@@ -6,12 +6,14 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from fleet.effects import ansible
 from fleet.errors import FleetError
 from fleet.model import Host
+
+
+HINT = "copy inventory/example and fill it in, or start a lab: ./ops.py lab up"
 
 
 @dataclass(frozen=True)
@@ -47,22 +49,22 @@ class Inventory:
         return f"http://{first['ansible_host']}" + ("" if port == 80 else f":{port}")
 
 
-def read(source: Path | None = None) -> Inventory:
-    """Ask ansible-inventory; without `source`, ansible.cfg or ANSIBLE_INVENTORY says which inventory.
+def read() -> Inventory:
+    """Ask ansible-inventory about the inventory that ANSIBLE_INVENTORY names, else the lab's.
 
     Raises FleetError with Ansible's own words when it cannot be read or its vault not be opened.
     """
-    argv = [ansible.program("ansible-inventory"), "--list", *(["-i", str(source)] if source else [])]
+    source = os.environ.get("ANSIBLE_INVENTORY", "inventory/lab")  # the default stands in ansible.cfg
+    if not (ansible.ROOT / source).exists():
+        raise FleetError(f"there is no inventory {source}; {HINT}")
+    argv = [ansible.program("ansible-inventory"), "--list"]
     asked = subprocess.run(argv, cwd=ansible.ROOT, env=_environment(), capture_output=True, text=True, check=False)
     if asked.returncode != 0:
         raise FleetError(f"cannot read the inventory: {ansible.last_error(asked.stderr)}")
     groups = json.loads(asked.stdout)
     hosts = groups.pop("_meta")["hostvars"]
     if not hosts:
-        hint = "copy inventory/example and fill it in, or start a lab: ./ops.py lab up"
-        raise FleetError(
-            f"the inventory {source or os.environ.get('ANSIBLE_INVENTORY', 'inventory/lab')} is empty; {hint}"
-        )
+        raise FleetError(f"the inventory {source} is empty; {HINT}")
     return Inventory({name: tuple(group.get("hosts", ())) for name, group in groups.items()}, hosts)
 
 

@@ -74,7 +74,7 @@ class Stories:
 
     def inventory(self) -> Inventory:
         """As Ansible reads it now."""
-        return inventory.read(ROOT / "inventory" / LAB)
+        return inventory.read()
 
     def traffic(self, **settings: Any) -> Traffic:
         """A publisher through nginx that never retries, and a receiver."""

@@ -42,6 +42,12 @@ def test_every_change_can_be_tried_and_asks_first(verb: str) -> None:
 
 
 def test_names_how_to_get_an_inventory_when_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANSIBLE_INVENTORY", str(tmp_path / "nowhere"))
+    with pytest.raises(FleetError, match=r"no inventory .*nowhere; .*\./ops\.py lab up"):
+        inventory.read()
+
+
+def test_names_how_to_fill_an_inventory_that_is_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "hosts.yml").write_text("all: {}\n")
     monkeypatch.setenv("ANSIBLE_INVENTORY", str(tmp_path))
     with pytest.raises(FleetError, match="copy inventory/example"):
