@@ -12,7 +12,6 @@ from fleet.effects import ansible
 from fleet.errors import FleetError
 from fleet.model import Host
 
-
 HINT = "copy inventory/example and fill it in, or start a lab: ./ops.py lab up"
 
 
