@@ -9,6 +9,8 @@ from app import __version__
 from app.errors import Unavailable
 from app.storage.migrate import REQUIRED
 
+UNREACHABLE = "database unreachable"
+
 
 @dataclass
 class Health:
@@ -30,11 +32,16 @@ class Health:
             "since": self.since.isoformat(timespec="seconds"),
         }
 
+    def may_accept(self) -> bool:
+        """A process that is not ready accepts nothing; but without a database nobody is, and a 503 beats silence."""
+        ready, answer = self.ready()
+        return ready or answer["status"] == UNREACHABLE
+
     def _status(self) -> tuple[str, int | None]:
         if self.draining:
             return "draining", None
         try:
             schema = self.schema_version()
         except Unavailable:
-            return "database unreachable", None
+            return UNREACHABLE, None
         return ("ready" if schema >= REQUIRED else "schema too old"), schema

@@ -59,11 +59,22 @@ class Server:
         """Serve, and return when drained."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
+        self._wait_for_our_turn()
         systemd.notify("READY=1")
         while not self._health.draining:
             self._turn()
         systemd.notify("STOPPING=1")
         self._drain()
+
+    def _wait_for_our_turn(self) -> None:
+        """Leave a shared port to the process before until this one may take traffic too."""
+        said = ""
+        while not self._health.draining and not self._health.may_accept():
+            status = self._health.ready()[1]["status"]
+            if status != said:
+                log.warning("not ready, so it accepts nothing yet: %s", status)
+            said = status
+            time.sleep(TICK / 5)
 
     def _stop(self, _signal: int, _frame: FrameType | None) -> None:
         """Only flags, and a byte through a pipe to end the poll: locks may be held where a signal strikes."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from fleet.errors import FleetError, PlanRefused, ReleaseExists
 
 ROOT = Path(__file__).resolve().parents[2]
-VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+([.+-][A-Za-z0-9.]+)?")
+VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+([.-][A-Za-z0-9.]+)?")  # a systemd instance name, too
 PLATFORMS = ("manylinux2014_x86_64", "manylinux_2_28_x86_64")
 
 

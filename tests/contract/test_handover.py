@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests.contract.processes import Client, Processes, login, set_up, until
@@ -83,6 +84,24 @@ def test_no_request_fails_while_processes_take_over_from_each_other(
     load.end()
     assert load.failed == []
     assert len(set(load.acknowledged)) == len(load.acknowledged) > HANDOVERS * REQUESTS_BETWEEN
+
+
+def test_a_process_that_is_not_ready_leaves_the_shared_port_to_others(
+    dsn: str, processes: Processes, listener: socket.socket
+) -> None:
+    with psycopg.connect(dsn, autocommit=True) as database:
+        database.execute("ALTER TABLE migrations RENAME TO migrations_of_another_release")
+        database.execute("CREATE VIEW migrations AS SELECT 0 AS version")
+        waiting = processes.web(listener)
+        until(lambda: waiting.status().get("status") == "schema too old")
+        with socket.create_connection(listener.getsockname(), timeout=1.5) as client:
+            client.sendall(b"GET /health HTTP/1.1\r\nHost: amebo\r\n\r\n")
+            with pytest.raises(TimeoutError):
+                client.recv(1)
+            database.execute("DROP VIEW migrations")
+            database.execute("ALTER TABLE migrations_of_another_release RENAME TO migrations")
+            client.settimeout(10)
+            assert client.recv(12) == b"HTTP/1.1 200"
 
 
 def test_an_idle_connection_is_left_to_its_client_while_draining(processes: Processes, listener: socket.socket) -> None:
