@@ -139,7 +139,7 @@ def broken_release(stories: Stories, tmp_path: Path) -> str:
     shutil.copytree(ROOT / "app", tmp_path / "app")
     shutil.copy(ROOT / "requirements.txt", tmp_path)
     health = tmp_path / "app/health.py"
-    honest = 'return status == "ready", {'
+    honest = 'return ("ready" if schema >= REQUIRED else "schema too old"), schema'
     assert honest in health.read_text()
-    health.write_text(health.read_text().replace(honest, "return False, {"))
+    health.write_text(health.read_text().replace(honest, 'return "broken on purpose", schema'))
     return stories.build(tmp_path)

@@ -86,5 +86,6 @@ def test_a_release_that_never_turns_ready_stops_after_the_first_instance(stories
     assert stories.versions() == before
     assert "failed  app-1:3310" in output
     assert output.count("failed  app-") == 1
+    assert "broken on purpose" in output
     assert_nothing_failed(traffic)
     assert_nothing_lost(traffic)
