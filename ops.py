@@ -115,7 +115,7 @@ def rolling_update(
 
 @app.command(epilog="Example: ./ops.py demo --report /tmp/report.json")
 def demo(
-    report: Annotated[Path, typer.Option(help="Where the report goes, as JSON.")] = Path(".lab/report.json"),
+    report: Annotated[Path, typer.Option(help="Where the report goes, as JSON.")] = story.REPORT,
     rate: Annotated[float, typer.Option(min=1, max=500, help="Events published each second.")] = Plot.rate,
 ) -> None:
     """Start a lab, deploy, publish, update the fleet under the traffic; fail unless nothing failed or was lost."""

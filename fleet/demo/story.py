@@ -21,6 +21,7 @@ from fleet.errors import FleetError, ReleaseExists, StepFailed
 from fleet.observe import observe
 
 ROOT = ansible.ROOT
+REPORT = ROOT / ".lab/report.json"
 
 
 @dataclass(frozen=True)
