@@ -57,10 +57,14 @@ def _deploy(fleet: Inventory) -> str:
     version = _build_first_free(fleet.version or "1.0.0")
     play = ansible.Play("site", {"amebo_version": version})
     with _said(f"ansible-playbook playbooks/site.yml -e amebo_version={version}"), out.status("") as status:
-        result = ansible.run(play, on_task=lambda task: status.update(f"[dim]{task}[/dim]"))
+        result = ansible.run(play, on_task=lambda task: status.update(f"[dim]{task}[/dim]"), on_play=_say_play)
     if not result.ok:
         raise StepFailed("\n".join(f"{f.host}: {f.task}: {f.message}" for f in result.failures))
     return version
+
+
+def _say_play(name: str) -> None:
+    out.print(f"[dim]  {name}[/dim]")
 
 
 def _update_under_traffic(plot: Plot, fleet: Inventory, before: str, after: str) -> dict[str, Any]:
@@ -131,13 +135,13 @@ def _show(counted: dict[str, Any], path: Path, fleet: Inventory, seconds: float)
         out.print(f"[red]{count} times {error}[/red]", markup=True)
     out.print(f"\nThe report: {path}. The lab stays up at {fleet.url}; the demo took {seconds:.0f} s. Try next:")
     for command, why in NEXT:
-        out.print(f"  {command:<44} [dim]{why}[/dim]")
+        out.print(f"  {command.format(**counted):<46} [dim]{why}[/dim]")
 
 
 NEXT = (
-    ("./ops.py status", "every instance: version, requests/s, p95, errors"),
-    ("./ops.py lab break app-2 kill", "pull a host's plug, look at the status, mend it"),
-    ("./ops.py rolling-update 1.0.1 --dry-run", "the plan for going back to a release of before"),
-    ("ansible-playbook playbooks/site.yml", "nothing to change: the second run is the test"),
+    ("./ops.py status --watch", "every instance: version, requests/s, p95, errors"),
+    ("./ops.py lab break app-2 kill", "pull a host's plug, look at the status; then: ./ops.py lab mend app-2"),
+    ("./ops.py rolling-update {from_version} --dry-run", "the plan for going back"),
+    (".venv/bin/ansible-playbook playbooks/site.yml", "changes nothing: all is as it should be"),
     ("./ops.py lab down", "leave nothing behind"),
 )

@@ -56,9 +56,10 @@ def argv(play: Play) -> list[str]:
 def run(
     play: Play,
     on_task: Callable[[str], None] = lambda _: None,
+    on_play: Callable[[str], None] = lambda _: None,
     environment: Mapping[str, str] | None = None,
 ) -> Result:
-    """Run it to its end, naming each task as it starts. Ansible's own output is read as JSON, an event a line."""
+    """Run it to its end, naming each play and task as it starts. Ansible's own output is read as JSON, an event a line."""
     settings = {
         **os.environ,
         "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.jsonl",
@@ -76,7 +77,7 @@ def run(
         text=True,
     ) as process:
         assert process.stdout is not None  # noqa: S101  # PIPE above
-        return _follow(process.stdout, process.wait, on_task)
+        return _follow(process.stdout, process.wait, on_task, on_play)
 
 
 def last_error(text: str) -> str:
@@ -87,7 +88,9 @@ def last_error(text: str) -> str:
     return str(errors[-1]) if errors else (lines[-1] if lines else "no message")
 
 
-def _follow(lines: Iterator[str], wait: Callable[[], int], on_task: Callable[[str], None]) -> Result:
+def _follow(
+    lines: Iterator[str], wait: Callable[[], int], on_task: Callable[[str], None], on_play: Callable[[str], None]
+) -> Result:
     failures: list[Failure] = []
     changed: dict[str, int] = {}
     noise: list[str] = []
@@ -95,6 +98,8 @@ def _follow(lines: Iterator[str], wait: Callable[[], int], on_task: Callable[[st
         event = _parse(line)
         if event is None:
             noise.append(line)
+        elif event["_event"] == "v2_playbook_on_play_start":
+            on_play(str(event["play"]["name"]))
         elif event["_event"] == "v2_playbook_on_task_start":
             on_task(str(event["task"]["name"]))
         elif event["_event"] in ("v2_runner_on_failed", "v2_runner_on_unreachable"):
