@@ -59,7 +59,7 @@ def run(
     on_play: Callable[[str], None] = lambda _: None,
     environment: Mapping[str, str] | None = None,
 ) -> Result:
-    """Run it to its end, naming each play and task as it starts. Ansible's own output is read as JSON, an event a line."""
+    """Run it to its end, naming each play and task as it starts; Ansible's output is read as JSON, an event a line."""
     settings = {
         **os.environ,
         "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.jsonl",
