@@ -2,6 +2,7 @@
 .PHONY: help setup demo test check format bench clean
 PYTHON := .venv/bin/python
 SHELL := /bin/bash
+export LC_ALL := C.UTF-8
 
 help:  ## Show every target
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -29,4 +30,3 @@ clean:  ## Take the lab down, remove what was built
 
 .venv/ready: requirements.txt fleet/lab/apt-packages.txt tests/setup
 	@tests/setup
-	@touch $@

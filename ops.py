@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+os.environ["LC_ALL"] = "C.UTF-8"  # Ansible wants a UTF-8 locale, and SSH may bring one that is not installed here
 _VENV_PYTHON = Path(__file__).resolve().parent / ".venv/bin/python"
 if Path(sys.prefix) != _VENV_PYTHON.parent.parent and os.access(_VENV_PYTHON, os.X_OK):
     os.execv(_VENV_PYTHON, [str(_VENV_PYTHON), *sys.argv])  # noqa: S606  # so that ./ops.py works with nothing activated
@@ -95,12 +96,11 @@ def rolling_update(
     release.find(version)
     policy = rolling.Policy(max_out=max_out, soak_seconds=soak, skip_hosts=frozenset(skip or ()))
     steps = rolling.plan(fleet, version, policy)
-    if json and dry_run:
-        typer.echo(jsonlib.dumps(show.plan_data(steps), indent=2))
-        return
     if not json:
         console.show_plan(fleet, steps)
     if not steps or dry_run:
+        if json:
+            typer.echo(jsonlib.dumps(show.plan_data(steps), indent=2))
         return
     console.confirm(f"Move the fleet to {version}?", yes=yes)
     with console.progress(quiet=json) as progress:

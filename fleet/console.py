@@ -77,9 +77,9 @@ def show_report(report: Report, *, resume: str) -> None:
     if report.error:
         out.print("\n[red]Stopped:[/red]", end=" ")
         out.print(report.error, markup=False)
-        state = (
-            "The others serve. Look at the journal above" if report.failed else "What serves was not touched. Mend it"
-        )
-        out.print(f"{state}, then go on with: {resume}")
+        then = "The others serve; look at the journal above" if report.failed else "Everything still serves; mend it"
+        out.print(f"{then}, then go on with: {resume}")
+    elif report.untouched:
+        out.print(f"\nAll but the untouched run {report.version}. It took {report.seconds:.0f} s.")
     else:
         out.print(f"\nThe fleet runs {report.version}. It took {report.seconds:.0f} s.")

@@ -18,7 +18,11 @@ class HostUnreachable(FleetError):
 
 
 class StepFailed(FleetError):
-    """A step of a running change failed; what was already done stays done."""
+    """A step of a running change failed, on `hosts` if it is known; what was already done stays done."""
+
+    def __init__(self, message: str, hosts: frozenset[str] = frozenset()) -> None:
+        super().__init__(message)
+        self.hosts = hosts
 
 
 class LabError(FleetError):

@@ -119,9 +119,10 @@ class Stage:
 
 @dataclass(frozen=True)
 class Migrate:
-    """Expand the database's schema to what the release needs; older releases go on running on it."""
+    """Expand the database's schema to what the release needs, from `host`; older releases go on running on it."""
 
     version: str
+    host: str
 
 
 @dataclass(frozen=True)

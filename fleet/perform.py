@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from fleet.effects import ansible, ssh
@@ -14,6 +14,7 @@ from fleet.model import (
     Fleet,
     Instance,
     Migrate,
+    Observed,
     Record,
     Replace,
     ReplaceDispatchers,
@@ -51,19 +52,21 @@ def perform(
 ) -> Report:
     """Perform the steps in order. The report is made from a fresh look at the fleet, not from what was hoped for."""
     run = _Run(inventory, policy, progress)
-    started = time.monotonic()
-    current: Step | None = None
-    try:
-        for number, current in enumerate(steps, start=1):
-            progress.step(number, len(steps), current)
-            _timed(run, current)
-    except StepFailed as error:
-        assert current is not None  # noqa: S101  # a step raised it
-        return _failure(run, version, current, str(error), started)
-    fleet = observe(inventory)
-    done = tuple(o.what for o in fleet.instances if o.is_ready_on(version))
-    rest = tuple(o.what for o in fleet.instances if o.what not in done)
-    return Report(version, done, (), rest, steps=tuple(run.timed), seconds=time.monotonic() - started)
+    began = time.monotonic()
+    step, failure = _perform_until_failure(run, steps)
+    report = _report(run, version, step, failure)
+    return replace(report, steps=tuple(run.timed), seconds=time.monotonic() - began)
+
+
+def _perform_until_failure(run: _Run, steps: tuple[Step, ...]) -> tuple[Step, StepFailed | None]:
+    """The step that failed, or the last one."""
+    for number, step in enumerate(steps, start=1):
+        run.progress.step(number, len(steps), step)
+        try:
+            _timed(run, step)
+        except StepFailed as failure:
+            return step, failure
+    return steps[-1], None
 
 
 def _timed(run: _Run, step: Step) -> None:
@@ -80,8 +83,8 @@ def _do(run: _Run, step: Step) -> None:
             _play(run, ansible.Play("precheck", {"amebo_version": version}, hosts))
         case Stage(version, hosts):
             _play(run, ansible.Play("stage", {"amebo_version": version}, hosts))
-        case Migrate(version):
-            _play(run, ansible.Play("migrate", {"amebo_version": version}))
+        case Migrate(version, host):
+            _play(run, ansible.Play("migrate", {"amebo_version": version, "amebo_migrate_host": host}))
         case Replace(version, instances):
             ports: dict[str, list[int]] = {}
             for instance in instances:
@@ -100,7 +103,8 @@ def _do(run: _Run, step: Step) -> None:
 def _play(run: _Run, play: ansible.Play) -> None:
     result = ansible.run(play, on_task=run.progress.task)
     if not result.ok:
-        raise StepFailed("\n".join(f"{f.host}: {f.task}: {f.message}".lstrip(": ") for f in result.failures))
+        message = "\n".join(f"{f.host}: {f.task}: {f.message}".lstrip(": ") for f in result.failures)
+        raise StepFailed(message, frozenset(f.host for f in result.failures))
 
 
 def _soak(run: _Run, step: Soak) -> None:
@@ -111,61 +115,63 @@ def _soak(run: _Run, step: Soak) -> None:
             o for o in observe(run.inventory).instances if o.what in step.instances and not o.is_ready_on(step.version)
         ]
         if unwell:
-            raise StepFailed(
-                "\n".join(f"{o.what} is {o.state.value} on {o.version} after its update: {o.detail}" for o in unwell)
-            )
+            message = "\n".join(f"{o.what}, after its update: {_why(o)}" for o in unwell)
+            raise StepFailed(message, frozenset(o.what.host for o in unwell))
         if time.monotonic() >= until:
             return
         time.sleep(1)
 
 
-def _failure(run: _Run, version: str, step: Step, error: str, started: float) -> Report:
+def _report(run: _Run, version: str, step: Step, failure: StepFailed | None) -> Report:
+    """Made from a fresh look: an update whose steps all went well can still have left an instance behind."""
     fleet = observe(run.inventory)
-    done = tuple(o.what for o in fleet.instances if o.is_ready_on(version))
-    suspects = tuple(i for i in _concerned(step) if i not in done)
+    done = [o.what for o in fleet.instances if o.is_ready_on(version)]
+    rest = [o for o in fleet.instances if o.what not in done and o.what.host not in run.policy.skip_hosts]
+    failed = [o for o in rest if failure is None or _has_failed(o, step, failure)]
+    known = {*done, *(o.what for o in failed)}
     return Report(
         version,
-        done=done,
-        failed=tuple(Failed(i, _why(fleet, i), _journal(run.inventory, i)) for i in suspects),
-        untouched=tuple(o.what for o in fleet.instances if o.what not in (*done, *suspects)),
-        taken_out=_take_out(run, fleet, suspects),
-        steps=tuple(run.timed),
-        error=f"{describe(step)} failed: {error}",
-        seconds=time.monotonic() - started,
+        done=tuple(done),
+        failed=tuple(Failed(o.what, _why(o), _journal(run.inventory, o.what)) for o in failed),
+        untouched=tuple(o.what for o in fleet.instances if o.what not in known),
+        taken_out=_take_out(run, fleet, tuple(failed)) if failure else (),
+        error=f"{describe(step)} failed: {failure}" if failure else "not every instance is ready" if failed else "",
     )
 
 
-def _concerned(step: Step) -> tuple[Instance, ...]:
-    return step.instances if isinstance(step, Replace | Soak) else ()
+def _has_failed(found: Observed[Instance], step: Step, failure: StepFailed) -> bool:
+    """It was to be on the release, and it is unwell or its host is where the step failed."""
+    concerned = step.instances if isinstance(step, Replace | Soak) else ()
+    return found.what in concerned and (found.state is not State.READY or found.what.host in failure.hosts)
 
 
-def _why(fleet: Fleet, instance: Instance) -> str:
-    found = next(o for o in fleet.instances if o.what == instance)
+def _why(found: Observed[Instance]) -> str:
     version = f" on {found.version}" if found.version else ""
     return f"{found.state.value}{version}" + (f": {found.detail}" if found.detail else "")
 
 
-def _take_out(run: _Run, fleet: Fleet, suspects: tuple[Instance, ...]) -> tuple[Instance, ...]:
+def _take_out(run: _Run, fleet: Fleet, failed: tuple[Observed[Instance], ...]) -> tuple[Instance, ...]:
     """Only what is unwell leaves service: where the handover failed before its end, the old slot still answers well."""
-    unwell = {o.what for o in fleet.instances if o.state in (State.UNREADY, State.DRAINING)}
-    chosen = rolling.take_out(fleet, tuple(i for i in suspects if i in unwell), run.policy)
-    return tuple(i for i in chosen if _stop(run.inventory, i))
+    unwell = tuple(o.what for o in failed if o.state in (State.UNREADY, State.DRAINING))
+    return tuple(i for i in rolling.take_out(fleet, unwell, run.policy) if _stop(run.inventory, i))
 
 
 def _stop(inventory: Inventory, instance: Instance) -> bool:
+    """For good: a reboot does not bring it back, the next update does."""
     port = instance.port
     units = f"amebo-web@{port}.socket amebo-web-a@{port}.service amebo-web-b@{port}.service"
-    return _on_host(inventory, instance, f"sudo -n systemctl stop {units}") is not None
+    stopped = _on_host(inventory, instance, f"sudo -n systemctl disable --now {units}", timeout=60)
+    return stopped is not None and stopped.code == 0
 
 
 def _journal(inventory: Inventory, instance: Instance) -> str:
     units = f"-u 'amebo-web-a@{instance.port}' -u 'amebo-web-b@{instance.port}'"
-    lines = _on_host(inventory, instance, f"sudo -n journalctl {units} -n 12 --no-pager -o short-iso")
-    return lines if lines is not None else f"{instance.host} does not answer over SSH"
+    read = _on_host(inventory, instance, f"sudo -n journalctl {units} -n 12 --no-pager -o short-iso")
+    return read.stdout if read else f"{instance.host} does not answer over SSH"
 
 
-def _on_host(inventory: Inventory, instance: Instance, command: str) -> str | None:
+def _on_host(inventory: Inventory, instance: Instance, command: str, timeout: int = 30) -> ssh.Output | None:
     try:
-        return ssh.run(instance.host, inventory.hosts[instance.host], command).stdout
+        return ssh.run(instance.host, inventory.hosts[instance.host], command, timeout)
     except HostUnreachable:
         return None

@@ -40,8 +40,8 @@ def describe(step: Step) -> str:
             return f"check that {version} could run on {_names(hosts)}"
         case Stage(version, hosts):
             return f"stage {version} on {_names(hosts)}"
-        case Migrate(version):
-            return f"migrate the database for {version}"
+        case Migrate(version, host):
+            return f"migrate the database for {version}, from {host}"
         case Replace(version, instances):
             return f"replace {_names(instances)} with {version}"
         case Soak(version, instances, seconds):

@@ -37,6 +37,7 @@ class Change:
     instances: int
     from_version: str
     to_version: str
+    succeeded: bool = True
 
 
 def report(sent: Sequence[Sent], received: Sequence[Received], change: Change) -> dict[str, Any]:
@@ -55,13 +56,14 @@ def report(sent: Sequence[Sent], received: Sequence[Received], change: Change) -
         "instances": change.instances,
         "from_version": change.from_version,
         "to_version": change.to_version,
+        "updated": change.succeeded,
         "errors": dict(Counter(request.error for request in sent if request.event is None).most_common(5)),
     }
 
 
 def is_clean(counted: dict[str, Any]) -> bool:
-    """Nothing failed, nothing lost, and there was something that could have been."""
-    return bool(counted["acknowledged"]) and counted["failed"] == counted["lost"] == 0
+    """The change succeeded, nothing failed, nothing was lost, and there was something that could have been."""
+    return bool(counted["updated"] and counted["acknowledged"]) and counted["failed"] == counted["lost"] == 0
 
 
 def _latency(sent: Sequence[Sent], change: Change) -> dict[str, dict[str, float]]:

@@ -11,11 +11,11 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from aiohttp import ClientSession, ClientTimeout, TCPConnector, web
-from aiohttp.client_exceptions import ClientError
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from fleet.demo.report import Received, Sent
 from fleet.demo.setup import Credentials, register
+from fleet.errors import FleetError
 
 
 @dataclass
@@ -26,7 +26,7 @@ class Traffic:
     """
 
     url: str
-    admin_password: str
+    admin_password: str = field(repr=False)
     rate: float = 50.0
     connections: int = 8
     longest: float = 900.0
@@ -43,7 +43,8 @@ class Traffic:
         """Return when the first events were acknowledged."""
         self._thread = threading.Thread(target=self._main, name="traffic", daemon=True)
         self._thread.start()
-        self._started.wait(timeout=60)
+        if not self._started.wait(timeout=60):
+            raise FleetError(f"nothing was answered by {self.url} within 60 s")
         if self._broken:
             raise self._broken
         return self
@@ -113,7 +114,7 @@ class Traffic:
                     event = str((await answer.json())["event"])
                 else:
                     error = f"{answer.status}: {(await answer.text())[:200]}"
-        except (ClientError, TimeoutError) as failure:
+        except Exception as failure:  # noqa: BLE001  # whatever it was, the publisher has no acknowledgement
             error = f"{type(failure).__name__}: {failure}"
         self.sent.append(Sent(due, time.monotonic() - due, event, error))
         self._started.set()

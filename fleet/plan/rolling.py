@@ -36,7 +36,7 @@ def plan(fleet: Fleet, version: str, policy: Policy) -> tuple[Step, ...]:
     `()` when the whole fleet runs it already. Because it starts from what is observed, the plan made after an
     interruption is the rest of the interrupted one. Raises PlanRefused before any host is touched.
     """
-    _refuse_unreachable(fleet, policy)
+    _refuse(fleet, policy)
     instances = [o for o in fleet.instances if o.what.host not in policy.skip_hosts]
     dispatchers = [o for o in fleet.dispatchers if o.what.host not in policy.skip_hosts]
     todo = [o for o in instances if not o.is_ready_on(version)]
@@ -47,7 +47,7 @@ def plan(fleet: Fleet, version: str, policy: Policy) -> tuple[Step, ...]:
     return (
         Check(version, hosts),
         Stage(version, hosts),
-        Migrate(version),
+        Migrate(version, hosts[0]),
         *_replacements(fleet, version, policy, todo),
         *(ReplaceDispatchers(version, host) for host in restarts),
         *(() if policy.skip_hosts else (Record(version),)),
@@ -83,9 +83,16 @@ def take_out(fleet: Fleet, suspects: tuple[Instance, ...], policy: Policy) -> tu
     return suspects
 
 
-def _refuse_unreachable(fleet: Fleet, policy: Policy) -> None:
+def _refuse(fleet: Fleet, policy: Policy) -> None:
     if not fleet.instances:
         raise PlanRefused("the inventory has no web instance; give the hosts of group app amebo_web_ports")
+    hosts = {o.what.host for o in fleet.instances} | {o.what.host for o in fleet.dispatchers}
+    if unknown := policy.skip_hosts - hosts:
+        raise PlanRefused(
+            f"no host to skip is called {', '.join(sorted(unknown))}; there are {', '.join(sorted(hosts))}"
+        )
+    if not hosts - policy.skip_hosts:
+        raise PlanRefused("every host is left out; there is nothing to update")
     for host in fleet.unreachable_hosts():
         if host not in policy.skip_hosts:
             raise PlanRefused(

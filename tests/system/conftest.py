@@ -67,10 +67,12 @@ class Stories:
         fleet = self.inventory()
         return {h: ssh.run(h, fleet.hosts[h], "ls /opt/amebo/releases").stdout for h in fleet.group("app")}
 
-    def nginx_started(self) -> str:
-        """When the load balancer's nginx was started and reloaded, as its worker processes tell."""
+    def nginx_workers(self) -> str:
+        """The load balancer's worker processes, which are others after each reload."""
         fleet = self.inventory()
-        return ssh.run("lb-1", fleet.hosts["lb-1"], "pgrep -f '^nginx: worker'").stdout
+        workers = ssh.run("lb-1", fleet.hosts["lb-1"], "pgrep -f '^nginx: worker'").stdout
+        assert workers
+        return workers
 
     def inventory(self) -> Inventory:
         """As Ansible reads it now."""

@@ -1,5 +1,7 @@
 """The demo's report counts what happened and flatters nobody."""
 
+from dataclasses import replace
+
 from fleet.demo.report import Change, Received, Sent, is_clean, report
 
 CHANGE = Change(began=10.0, ended=20.0, instances=6, from_version="1.0.0", to_version="1.0.1")
@@ -42,6 +44,10 @@ def test_an_event_that_came_twice_is_duplicated_but_not_delivered_twice() -> Non
 
 def test_an_event_that_nobody_was_promised_is_not_delivered() -> None:
     assert report([sent(1)], [Received(15.1, "event-1"), Received(15.1, "other")], CHANGE)["delivered"] == 1
+
+
+def test_a_change_that_stopped_is_not_clean() -> None:
+    assert not is_clean(report([sent(1)], [Received(15.1, "event-1")], replace(CHANGE, succeeded=False)))
 
 
 def test_nothing_sent_is_not_clean() -> None:

@@ -124,6 +124,16 @@ def test_does_not_record_a_version_that_a_skipped_host_does_not_run() -> None:
     assert not any(isinstance(step, Record) for step in steps)
 
 
+def test_migrates_from_the_first_host_that_is_not_left_out() -> None:
+    steps = plan(a_fleet(), "1.1.0", replace(POLICY, skip_hosts=frozenset({"app-1"}), max_out=3))
+    assert Migrate("1.1.0", "app-2") in steps
+
+
+def test_refuses_to_skip_a_host_that_does_not_exist() -> None:
+    with pytest.raises(PlanRefused, match="called app-9; there are app-1, app-2, app-3"):
+        plan(a_fleet(), "1.1.0", replace(POLICY, skip_hosts=frozenset({"app-9"})))
+
+
 def test_refuses_an_inventory_without_instances() -> None:
     with pytest.raises(PlanRefused, match="amebo_web_ports"):
         plan(Fleet(()), "1.1.0", POLICY)
