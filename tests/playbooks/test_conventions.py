@@ -116,7 +116,7 @@ def test_a_playbook_opens_by_saying_what_it_is_for(path: Path) -> None:
 
 @pytest.mark.parametrize("path", PLAYBOOKS, ids=relative)
 def test_a_failure_on_one_host_stops_a_change_of_many(path: Path) -> None:
-    plays = [play for play in load(path) if play.get("hosts", "app[0]") != "app[0]"]
+    plays = [play for play in load(path) if "hosts" in play]
     assert [play["name"] for play in plays if not play.get("any_errors_fatal")] == []
 
 
