@@ -63,6 +63,11 @@ def settings(text: str) -> dict[str, str]:
     return dict(line.split("=", 1) for line in text.splitlines() if re.match(r"[A-Za-z_]+=", line))
 
 
+def directives(name: str) -> list[str]:
+    """What the site says to each directive of this name."""
+    return re.findall(rf"^ *{name} (.*?);", render_one("site.conf.j2"), re.MULTILINE)
+
+
 @pytest.mark.parametrize(("role", "path"), TEMPLATES, ids=lambda value: getattr(value, "name", value))
 def test_it_renders_from_defaults(role: str, path: Path) -> None:
     text = render(role, path)
@@ -101,6 +106,18 @@ def test_only_publishing_is_sent_twice() -> None:
     locations = dict(re.findall(r"location =? ?(\S+) \{(.*?)\n        \}", render_one("site.conf.j2"), re.DOTALL))
     twice = {path for path, body in locations.items() if "non_idempotent" in body}
     assert twice == {"/v1/events", "/v1/events/batch"}
+
+
+def test_a_database_that_is_away_counts_against_no_instance() -> None:
+    assert not any("http_503" in conditions for conditions in directives("proxy_next_upstream"))
+
+
+def test_an_instance_that_fails_at_publishing_is_left_out() -> None:
+    assert directives("proxy_next_upstream").count("error timeout http_500 http_502 http_504 non_idempotent") == 2
+
+
+def test_a_request_that_nobody_can_answer_counts_against_few() -> None:
+    assert directives("proxy_next_upstream_tries") == ["3"]
 
 
 def test_the_request_id_of_the_load_balancer_is_always_its_own() -> None:
