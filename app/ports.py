@@ -63,7 +63,10 @@ class Storage(Protocol):
         ...
 
     def complete(self, completions: tuple[Completion, ...]) -> int:
-        """Record outcomes, but those whose claim was lost; returns how many were recorded."""
+        """Record outcomes, but those whose claim was lost; returns how many were recorded.
+
+        What was paused for a subscription that is on again by now is due at once instead.
+        """
         ...
 
     def release(self, deliveries: tuple[Delivery, ...]) -> None: ...

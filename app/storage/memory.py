@@ -237,8 +237,7 @@ class MemoryStorage:
     def _resume(self, subscription: Subscription) -> None:
         for gist in list(self._gists.values()):
             if subscription.active and gist.subscription == subscription.subscription and gist.status is Status.PAUSED:
-                status = Status.RETRYING if gist.attempts else Status.PENDING
-                self._gists[gist.gist] = replace(gist, status=status, due=self.clock())
+                self._gists[gist.gist] = replace(gist, status=_resumed(gist), due=self.clock())
 
     def _open(self) -> list[Gist]:
         return [gist for gist in self._gists.values() if gist.status in _OPEN]
@@ -267,13 +266,24 @@ class MemoryStorage:
         attempt = completion.attempt
         self._gists[gist.gist] = replace(
             gist,
-            status=completion.status,
+            status=self._status(gist, completion),
             attempts=attempt.attempt if attempt else gist.attempts,
             retries=completion.retries,
             due=self.clock() + timedelta(seconds=completion.delay),
             tries=(*gist.tries, attempt) if attempt else gist.tries,
         )
         del self._claims[gist.gist]
+
+    def _status(self, gist: Gist, completion: Completion) -> Status:
+        """What would pause is due at once if its subscription is on again."""
+        subscription = self._subscriptions[gist.subscription]
+        if completion.status is Status.PAUSED and self._receives(subscription, gist.action):
+            return _resumed(gist)
+        return completion.status
+
+
+def _resumed(gist: Gist) -> Status:
+    return Status.RETRYING if gist.attempts else Status.PENDING
 
 
 def _save(kept: dict[str, Item], name: str, item: Item) -> Item | None:

@@ -1,4 +1,4 @@
-"""Storage in PostgreSQL: one statement a method, on a pool that gives up within seconds when the database is away."""
+"""Storage in PostgreSQL: a statement or two a method, on a pool that gives up soon when the database is away."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -51,7 +51,7 @@ def connect(dsn: str, connections: int, patience: float = 3.0) -> Pool:
 
 
 class PostgresStorage:
-    """The port Storage on a pool of autocommit connections: each statement is a transaction."""
+    """The port Storage on a pool of autocommit connections: a statement by itself is a transaction."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -115,9 +115,7 @@ class PostgresStorage:
         return self._list("list_events", filters, page, class_row(Event))
 
     def subscribe(self, subscription: Subscription) -> Subscription:
-        subscribed = self._one("subscribe", vars(subscription), class_row(Subscription))
-        self._resume(subscribed)
-        return subscribed
+        return _or_conflict(self._set_up("subscribe", subscription), "the subscription cannot be stored")
 
     def subscription(self, subscription: UUID) -> Subscription | None:
         return self._find("get_subscription", {"subscription": subscription}, class_row(Subscription))
@@ -127,10 +125,7 @@ class PostgresStorage:
 
     def save_subscription(self, subscription: Subscription) -> Subscription | None:
         with _in_use("another subscription of the application sends this action to this handler"):
-            saved = self._find("save_subscription", vars(subscription), class_row(Subscription))
-        if saved is not None:
-            self._resume(saved)
-        return saved
+            return self._set_up("save_subscription", subscription)
 
     def remove_subscription(self, subscription: UUID) -> bool:
         return self._find("remove_subscription", {"subscription": subscription}, dict_row) is not None
@@ -162,9 +157,14 @@ class PostgresStorage:
         row = self._find("next_due", {}, dict_row)
         return None if row is None else float(row["seconds"])
 
-    def _resume(self, subscription: Subscription) -> None:
-        if subscription.active:
-            self._do("resume", {"subscription": subscription.subscription})
+    def _set_up(self, query: str, subscription: Subscription) -> Subscription | None:
+        """Two statements, because the second must see what paused while the first waited for the row."""
+        with self._connection() as connection, connection.transaction():
+            cursor = connection.cursor(row_factory=class_row(Subscription))
+            saved = cursor.execute(QUERIES[query].encode(), vars(subscription)).fetchone()
+            if saved is not None and saved.active:
+                connection.execute(QUERIES["resume"].encode(), {"subscription": saved.subscription})
+            return saved
 
     def _list(self, query: str, filters: Filters, page: Page, row: BaseRowFactory[Row]) -> tuple[Row, ...]:
         """Values are bound; only the direction, one of two constants, is written into the statement."""

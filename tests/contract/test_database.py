@@ -5,6 +5,9 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
 
 import psycopg
 import pytest
@@ -12,10 +15,12 @@ import pytest
 from app.cluster import Cluster
 from app.errors import Unavailable
 from app.health import Health
+from app.model import Completion, Delivery, Status, Subscription
 from app.storage import connection, postgres
 from app.storage.migrate import MIGRATIONS, REQUIRED, migrate
 from app.storage.postgres import Pool, PostgresStorage
 from tests.contract.processes import until
+from tests.contract.test_storage import action, application, publication, subscription
 
 
 @pytest.fixture
@@ -109,3 +114,65 @@ def test_a_backend_that_hangs_keeps_nobody_waiting(dsn: str, monkeypatch: pytest
     finally:
         os.kill(backend, signal.SIGCONT)
         pool.close()
+
+
+@pytest.fixture
+def storage(pool: Pool) -> PostgresStorage:
+    return PostgresStorage(pool)
+
+
+@pytest.fixture
+def off(storage: PostgresStorage) -> Subscription:
+    """A subscription that is off, and has something to deliver."""
+    storage.add_application(application("shop"))
+    storage.add_action(action("order.placed"))
+    subscribed = storage.subscribe(subscription())
+    storage.publish(publication())
+    saved = storage.save_subscription(replace(subscribed, active=False))
+    assert saved is not None
+    return saved
+
+
+def test_pausing_waits_for_who_is_switching_the_subscription_on(
+    dsn: str, storage: PostgresStorage, off: Subscription
+) -> None:
+    (delivery,) = storage.claim(1, timedelta(seconds=60))
+    with ThreadPoolExecutor() as threads, psycopg.connect(dsn) as other:
+        other.execute("UPDATE subscriptions SET active = true WHERE subscription = %s", [off.subscription])
+        completing = threads.submit(storage.complete, (paused(delivery),))
+        until(lambda: waits(dsn))
+        other.commit()
+        assert completing.result() == 1
+    assert status(storage, delivery) is Status.PENDING
+
+
+def test_a_subscription_is_on_only_when_what_it_paused_is_due(
+    dsn: str, storage: PostgresStorage, off: Subscription
+) -> None:
+    (delivery,) = storage.claim(1, timedelta(seconds=60))
+    storage.complete((paused(delivery),))
+    with ThreadPoolExecutor() as threads, psycopg.connect(dsn) as other:
+        other.execute("SELECT FROM gists WHERE gist = %s FOR UPDATE", [delivery.gist])
+        saving = threads.submit(storage.save_subscription, replace(off, active=True))
+        until(lambda: waits(dsn))
+        assert storage.subscription(off.subscription) == off
+        other.rollback()
+        assert saving.result() == replace(off, active=True)
+    assert status(storage, delivery) is Status.PENDING
+
+
+def paused(delivery: Delivery) -> Completion:
+    return Completion(delivery, Status.PAUSED, None, 0)
+
+
+def status(storage: PostgresStorage, delivery: Delivery) -> Status | None:
+    found = storage.gist(delivery.gist)
+    return found.status if found else None
+
+
+def waits(dsn: str) -> bool:
+    """Whether somebody in this database waits for a lock."""
+    with psycopg.connect(dsn) as observer:
+        asked = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        found = observer.execute(asked).fetchone()
+        return found is not None and found[0] > 0

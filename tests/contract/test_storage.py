@@ -273,6 +273,16 @@ def test_pauses_while_its_subscription_is_off(storage: Storage, subscribed: Subs
     assert len(storage.claim(1, LEASE)) == 1
 
 
+def test_what_would_pause_is_due_when_its_subscription_is_on_again(storage: Storage, subscribed: Subscription) -> None:
+    storage.publish(publication())
+    storage.save_subscription(replace(subscribed, active=False))
+    (delivery,) = storage.claim(1, LEASE)
+    storage.save_subscription(subscribed)
+    storage.complete((Completion(delivery, Status.PAUSED, None, 0),))
+    assert _status(storage, delivery.gist) is Status.PENDING
+    assert [each.gist for each in storage.claim(1, LEASE)] == [delivery.gist]
+
+
 @pytest.mark.usefixtures("subscribed")
 def test_replays_a_gist_with_all_its_retries(storage: Storage) -> None:
     storage.publish(publication())
