@@ -21,6 +21,7 @@ _GROUPS = ("loadbalancers", "app", "database")
 def write(lab: Lab, places: Places) -> None:
     """Write inventory/NAME; secrets and the version the fleet should run stay as they are once they are there."""
     refuse_foreign(places)
+    replace(places.inventory / ".gitignore", "*\n")  # others belong into git, with the version that record.yml writes
     for name, content in plain_files(lab, places).items():
         path = places.inventory / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 import yaml  # type: ignore[import-untyped]  # ships no type hints, and Ansible brings it
+from ansible.inventory.manager import InventoryManager
+from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import VaultLib, VaultSecret
 
 from fleet.errors import LabError
@@ -71,6 +73,13 @@ def test_writing_again_keeps_the_secrets_and_the_version(places: Places) -> None
     inventory.write(lab, places)
     assert vault.read_text() == before
     assert read(version) == {"amebo_version": "2.0.0"}
+
+
+def test_git_and_ansible_see_none_of_each_others_files(places: Places) -> None:
+    inventory.write(Lab("lab", 0, "bookworm", 3), places)
+    assert (places.inventory / ".gitignore").read_text() == "*\n"
+    found = InventoryManager(DataLoader(), sources=[str(places.inventory)])
+    assert {host.name for host in found.get_hosts()} == {"lb-1", "db-1", "app-1"}
 
 
 def test_the_labs_own_inventory_goes_with_it(places: Places) -> None:
