@@ -160,6 +160,11 @@ def test_a_login_holds_any_character() -> None:
     assert dsn == '"postgresql://amebo_service:a%2Fb%3Ac%40d@192.0.2.5:5432/amebo"'
 
 
+def test_migrations_know_the_roles_that_they_grant_to() -> None:
+    known = settings(render_one("owner.env.j2", amebo_database_service="worker", amebo_database_reader="looker"))
+    assert (known["AMEBO_SERVICE_ROLE"], known["AMEBO_READER_ROLE"]) == ('"worker"', '"looker"')
+
+
 def test_a_secret_is_quoted_for_systemd() -> None:
     assert settings(render_one("service.env.j2"))["AMEBO_SECRET"] == r'"with \"quotes\", \\ and \$dollars"'
 
