@@ -9,7 +9,7 @@ from fleet.errors import LabError
 from fleet.lab.run import run
 
 _PACKAGES = Path(__file__).parent / "apt-packages.txt"
-_WITHOUT = "Without any of it, `python -m app dev` runs the service on this machine."
+_WITHOUT = "Without any of it, `.venv/bin/python -m app dev` runs the service on this machine."
 
 
 def check() -> None:

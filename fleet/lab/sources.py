@@ -9,8 +9,6 @@ from urllib.parse import urlsplit
 APT = Path("/etc/apt")
 _RELEASES = "bullseye|bookworm|trixie|forky|sid|oldoldstable|oldstable|stable|testing|unstable"
 
-_FIELD = re.compile(r"^([\w-]+):(.*(?:\n[ \t].*)*)", re.MULTILINE)
-
 
 @dataclass(frozen=True)
 class Mirrors:
