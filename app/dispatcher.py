@@ -49,6 +49,13 @@ class Dispatcher:
 
     async def run(self) -> None:
         recorder = asyncio.create_task(self._record())
+        try:
+            await self._deliver()
+        finally:  # whatever ended it, what was started is finished and recorded
+            await self._finish()
+            recorder.cancel()
+
+    async def _deliver(self) -> None:
         while not self._stopping:
             self._awake.clear()
             places = self._settings.envelope - len(self._sending)
@@ -58,8 +65,6 @@ class Dispatcher:
                 break
             self._start(claimed)
             await self._rest(places, len(claimed))
-        await self._finish()
-        recorder.cancel()
 
     async def _claim(self, places: int) -> tuple[Delivery, ...]:
         try:
@@ -133,8 +138,14 @@ class Dispatcher:
             self.wake()  # the next time when something is due has changed
 
     async def _give_back(self, claimed: tuple[Delivery, ...]) -> None:
-        if claimed:
+        if not claimed:
+            return
+        try:
             await asyncio.to_thread(self._broker.release, claimed)
+        except Unavailable as error:
+            log.warning(
+                "cannot give back %d deliveries; they are due again when their lease ends: %s", len(claimed), error
+            )
 
     async def _finish(self) -> None:
         """What is still under way at the deadline is cut off, and is due again when its lease ends."""

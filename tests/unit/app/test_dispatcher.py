@@ -1,14 +1,19 @@
 """The delivery loop on storage and courier in memory: what a stop does, and that each gist goes out once."""
 
 import asyncio
+import contextlib
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
+
+import pytest
 
 from app import rules, schema
 from app.broker import Broker
 from app.delivery.memory import MemoryCourier
 from app.dispatcher import Dispatcher
+from app.errors import Unavailable
 from app.model import Action, Application, Attempt, Delivery, Filters, Page, Publication, Subscription
 from app.settings import Settings
 from app.storage.memory import MemoryStorage
@@ -16,8 +21,8 @@ from app.storage.memory import MemoryStorage
 NOW = datetime.now(UTC)
 
 
-def storage_with(gists: int) -> MemoryStorage:
-    storage = MemoryStorage()
+def storage_with(gists: int, storage: MemoryStorage | None = None) -> MemoryStorage:
+    storage = storage or MemoryStorage()
     storage.add_application(Application("shop", "http://x", "secret", b"", "", active=True, timestamped=NOW))
     storage.add_action(Action("a", "shop", {}, 1, NOW))
     storage.subscribe(Subscription(uuid4(), "shop", "a", "/", 5, "", active=True, timestamped=NOW))
@@ -43,6 +48,26 @@ class Slow(MemoryCourier):
         attempt = await super().deliver(delivery)
         await self.let.wait()
         return attempt
+
+
+def broken() -> None:
+    raise RuntimeError("a bug")
+
+
+class Leaving(MemoryStorage):
+    """Hands out one gist at a time; with the second something happens, and `release` finds it away."""
+
+    happens: Callable[[], object]
+    happened = False
+
+    def claim(self, limit: int, lease: timedelta) -> tuple[Delivery, ...]:
+        if self._claims:
+            self.happened = True
+            self.happens()
+        return super().claim(min(limit, 1), lease)
+
+    def release(self, deliveries: tuple[Delivery, ...]) -> None:
+        raise Unavailable("away")
 
 
 async def sent(courier: MemoryCourier, number: int) -> None:
@@ -76,6 +101,25 @@ def test_a_stop_cuts_off_at_the_deadline_and_leaves_that_to_the_lease() -> None:
         await asyncio.wait_for(running, 5)
         assert counts(storage) == {"pending": 1}
         assert (storage.next_due() or 0) > 0
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+def test_whatever_ends_it_what_was_started_is_recorded(breaks: bool) -> None:
+    async def scenario() -> None:
+        storage, courier = Leaving(), Slow()
+        storage_with(2, storage)
+        dispatcher = Dispatcher(Broker(storage, schema.violations), courier, Settings())
+        storage.happens = broken if breaks else dispatcher.stop
+        running = asyncio.create_task(dispatcher.run())
+        async with asyncio.timeout(5):
+            while not storage.happened:
+                await asyncio.sleep(0)
+        courier.let.set()
+        with pytest.raises(RuntimeError) if breaks else contextlib.nullcontext():
+            await asyncio.wait_for(running, 5)
+        assert counts(storage) == {"delivered": 1, "pending": 1}
 
     asyncio.run(scenario())
 
