@@ -137,16 +137,18 @@ def _publication(principal: Principal, action: Action, draft: Draft, now: dateti
 
 
 def _wake_time(sleep_until: float | str | None, now: datetime) -> datetime | None:
-    """Seconds from now, or an ISO time; at most a year ahead."""
+    """Seconds from now, or an ISO time; at most a year away: PostgreSQL keeps times that Python cannot read back."""
     if sleep_until is None:
         return None
     try:
         time = now + timedelta(seconds=sleep_until) if not isinstance(sleep_until, str) else _parse(sleep_until)
-        if time - now <= LATEST_SLEEP:
+        if abs(time - now) <= LATEST_SLEEP:
             return time
     except (ValueError, OverflowError):
         pass
-    raise Invalid("sleep_until cannot be used", (Violation("sleep_until", "is not seconds or an ISO 8601 time"),))
+    raise Invalid(
+        "sleep_until cannot be used", (Violation("sleep_until", "is not seconds or an ISO 8601 time within a year"),)
+    )
 
 
 def _parse(text: str) -> datetime:
