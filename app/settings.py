@@ -7,6 +7,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
+
 from app.delivery.guard import Network
 from app.errors import SettingsError
 
@@ -18,10 +21,14 @@ EVERYWHERE: tuple[Network, ...] = (ipaddress.IPv4Network("0.0.0.0/0"), ipaddress
 class Settings:
     """Every setting, by its name without AMEBO_ and in lower case."""
 
-    dsn: str = field(default="", metadata={"help": "PostgreSQL, as a URL or key=value", "secret": True})
-    secret: str = field(default="", metadata={"help": "signs tokens; 32 characters or more", "secret": True})
+    dsn: str = field(default="", repr=False, metadata={"help": "PostgreSQL, as a URL or key=value", "secret": True})
+    secret: str = field(
+        default="", repr=False, metadata={"help": "signs tokens; 32 characters or more", "secret": True}
+    )
     username: str = field(default="", metadata={"help": "the administrator's name"})
-    password: str = field(default="", metadata={"help": "the administrator's, or its argon2 hash", "secret": True})
+    password: str = field(
+        default="", repr=False, metadata={"help": "the administrator's, or its argon2 hash", "secret": True}
+    )
     host: str = field(default="0.0.0.0", metadata={"help": "address to listen on"})  # noqa: S104  # a server's default
     port: int = field(default=3310, metadata={"help": "port to listen on; systemd's sockets come first"})
     threads: int = field(default=8, metadata={"help": "requests at work at once; the pool has as many connections"})
@@ -95,6 +102,8 @@ def _parse(name: str, value: str) -> Any:  # noqa: ANN401  # each setting has a 
     try:
         if name == "allow_private_handlers":
             return _networks(value)
+        if name == "dsn":
+            return _dsn(value)
         if kind in (int, float):
             return _positive(kind(value))
     except (ValueError, TypeError) as error:
@@ -108,6 +117,17 @@ def _networks(text: str) -> tuple[Network, ...]:
     if text.lower() in ("false", "0", "no", ""):
         return ()
     return tuple(ipaddress.ip_network(part.strip(), strict=False) for part in text.split(","))
+
+
+def _dsn(text: str) -> str:
+    """Refused without a word of it, because libpq's own errors quote what may be the password."""
+    try:
+        ports = str(conninfo_to_dict(text).get("port", ""))
+    except ProgrammingError:
+        ports = "malformed"
+    if not all(port.strip().isdecimal() for port in ports.split(",") if port):
+        raise SettingsError("AMEBO_DSN is malformed; in a URL, write what is special in a password as %40, %2F, %25")
+    return text
 
 
 def _positive(number: float) -> float:

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from app import settings
+from app.__main__ import main
 from app.errors import SettingsError
-from app.settings import EVERYWHERE
+from app.settings import EVERYWHERE, Settings
 
 
 def test_the_command_line_wins_then_the_environment_then_the_file(tmp_path: Path) -> None:
@@ -55,6 +56,33 @@ def test_secrets_are_masked(tmp_path: Path) -> None:
     shown = settings.shown(settings.load({}, environment, tmp_path))
     assert (shown["AMEBO_DSN"], shown["AMEBO_SECRET"], shown["AMEBO_PASSWORD"]) == ("********", "********", "")
     assert shown["AMEBO_USERNAME"] == "admin"
+
+
+def test_a_repr_shows_no_secret() -> None:
+    shown = repr(Settings(dsn="host=db password=hidden", secret="hidden" * 6, password="hidden"))
+    assert "username" in shown
+    assert "hidden" not in shown
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    ["postgresql://u:se%zzcret@h/db", "postgresql://u:zzcret/1@h/db", "host=h password='zzcret", "host=h zzcret"],
+)
+def test_a_malformed_dsn_is_refused_and_not_quoted(
+    dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["migrate", "--dsn", dsn]) == 1
+    said = capsys.readouterr().err
+    assert "AMEBO_DSN is malformed" in said
+    assert "zzcret" not in said
+
+
+@pytest.mark.parametrize(
+    "dsn", ["", "postgresql:///amebo", "postgresql://u:a%2Fb@h:5432,i:/db", "host=h port=5432,5433"]
+)
+def test_a_good_dsn_is_taken_as_it_stands(dsn: str, tmp_path: Path) -> None:
+    assert settings.load({"dsn": dsn}, {}, tmp_path).dsn == dsn
 
 
 def test_refuses_to_start_without_what_it_needs(tmp_path: Path) -> None:
