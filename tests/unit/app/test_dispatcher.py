@@ -67,7 +67,7 @@ class Leaving(MemoryStorage):
         return super().claim(min(limit, 1), lease)
 
     def release(self, deliveries: tuple[Delivery, ...]) -> None:
-        raise Unavailable("away")
+        raise Unavailable(f"away, with {len(deliveries)} to release")
 
 
 async def sent(courier: MemoryCourier, number: int) -> None:
