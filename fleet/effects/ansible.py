@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+TASK_STARTS = ("v2_playbook_on_task_start", "v2_runner_on_start")  # Ansible's own strategies; every other strategy
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def _follow(
             noise.append(line)
         elif event["_event"] == "v2_playbook_on_play_start":
             on_play(str(event["play"]["name"]))
-        elif event["_event"] == "v2_playbook_on_task_start":
+        elif event["_event"] in TASK_STARTS:
             on_task(str(event["task"]["name"]))
         elif event["_event"] in ("v2_runner_on_failed", "v2_runner_on_unreachable"):
             failures += _failures(event)

@@ -18,6 +18,23 @@ def test_an_unlimited_play_names_no_host() -> None:
     assert "--limit" not in ansible.argv(Play("migrate", {}))
 
 
+def test_names_tasks_as_they_start_whatever_the_strategy_and_keeps_failures() -> None:
+    events = [
+        {"_event": "v2_playbook_on_play_start", "play": {"name": "Replace"}},
+        {"_event": "v2_playbook_on_task_start", "task": {"name": "look"}, "hosts": {}},
+        {"_event": "v2_runner_on_start", "task": {"name": "swap"}, "hosts": {}},
+        {"_event": "v2_runner_on_failed", "task": {"name": "swap"}, "hosts": {"app-1": {"msg": "not ready"}}},
+        {"_event": "v2_playbook_on_stats", "stats": {"app-1": {"changed": 2}}},
+    ]
+    lines = iter(["[WARNING]: no matter\n", *(json.dumps(event) + "\n" for event in events)])
+    tasks: list[str] = []
+    plays: list[str] = []
+    result = ansible._follow(lines, lambda: 2, tasks.append, plays.append)
+    assert (plays, tasks) == (["Replace"], ["look", "swap"])
+    assert result.failures == (ansible.Failure("app-1", "swap", "not ready"),)
+    assert (result.ok, result.changed, result.output) == (False, {"app-1": 2}, "[WARNING]: no matter\n")
+
+
 def test_finds_the_last_complaint() -> None:
     text = "[WARNING]: no matter\n\x1b[0;31m[ERROR]: Decryption failed\x1b[0m\n"
     assert ansible.last_error(text) == "Decryption failed"
