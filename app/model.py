@@ -25,8 +25,8 @@ class Application:
 
     application: str
     address: str
-    secret: str
-    apikey_hash: bytes
+    secret: str = field(repr=False)
+    apikey_hash: bytes = field(repr=False)
     description: str
     active: bool
     timestamped: datetime
@@ -152,7 +152,7 @@ class Delivery:
     metadata: Json
     timestamped: datetime
     url: str
-    secret: str
+    secret: str = field(repr=False)
     attempt: int
     retries: int
     max_retries: int

@@ -48,7 +48,7 @@ def forget() -> None:
 
 def save(name: str, measured: dict[str, object]) -> None:
     """With the machine it was measured on."""
-    machine = {"cores": os.cpu_count(), "system": platform.platform(), "python": platform.python_version()}
+    machine = {"cores": os.cpu_count(), "python": platform.python_version()}
     path = ROOT / "bench/results" / f"{name}.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps({"machine": machine, **measured}, indent=2) + "\n")
