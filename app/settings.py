@@ -7,11 +7,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from psycopg import ProgrammingError
-from psycopg.conninfo import conninfo_to_dict
-
 from app.delivery.guard import Network
 from app.errors import SettingsError
+from app.storage.connection import is_well_formed
 
 PREFIX = "AMEBO_"
 EVERYWHERE: tuple[Network, ...] = (ipaddress.IPv4Network("0.0.0.0/0"), ipaddress.IPv6Network("::/0"))
@@ -121,11 +119,7 @@ def _networks(text: str) -> tuple[Network, ...]:
 
 def _dsn(text: str) -> str:
     """Refused without a word of it, because libpq's own errors quote what may be the password."""
-    try:
-        ports = str(conninfo_to_dict(text).get("port", ""))
-    except ProgrammingError:
-        ports = "malformed"
-    if not all(port.strip().isdecimal() for port in ports.split(",") if port):
+    if not is_well_formed(text):
         raise SettingsError("AMEBO_DSN is malformed; in a URL, write what is special in a password as %40, %2F, %25")
     return text
 

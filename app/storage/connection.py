@@ -2,7 +2,7 @@
 
 from typing import Any, TypeVar
 
-from psycopg import Connection, OperationalError
+from psycopg import Connection, OperationalError, ProgrammingError
 from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -21,6 +21,15 @@ Result = TypeVar("Result")
 def patient(dsn: str) -> str:
     """The DSN with limits to the waiting, where it does not set its own."""
     return make_conninfo(**{**_CONNECT, **conninfo_to_dict(dsn)})
+
+
+def is_well_formed(dsn: str) -> bool:
+    """Whether libpq could read it; a special character left as it is in a URL's password makes a strange port."""
+    try:
+        ports = str(conninfo_to_dict(dsn).get("port", ""))
+    except ProgrammingError:
+        return False
+    return all(port.strip().isdecimal() for port in ports.split(",") if port)
 
 
 class BoundedConnection(Connection[Any]):
