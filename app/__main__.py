@@ -2,75 +2,105 @@
 
 import argparse
 import asyncio
-import logging
+import json
 import os
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
-from app import __version__, dev, dispatcher, schema, settings, web
+from app import __version__, audit, dev, dispatcher, listen, logs, metrics, schema, settings, team, web
 from app.broker import Broker
-from app.credentials import Administrator, Tokens
+from app.catalogue import Catalogues
+from app.commit import GroupCommit
+from app.credentials import Administrator, SignIn, Tokens
 from app.delivery.guard import Guard
 from app.errors import AmeboError
 from app.health import Health
 from app.http import Services, create_app, create_status_app
+from app.http.limits import Limits
+from app.minutes import Minutes
+from app.model import Published
 from app.ports import Storage
+from app.publishing import Commit, Publisher
 from app.registry import Registry
 from app.settings import Settings
-from app.storage import postgres
 from app.storage.migrate import migrate
-from app.storage.postgres import PostgresStorage
+from app.storage.postgres import PostgresStorage, connect
 from app.storage.wakeup import Waker
 
-SPARE = 2  # connections beside one a thread, so that health is answered when every thread is at work
+DELIVERING = 4  # connections of a dispatcher: it claims, completes, looks ahead and keeps up
 
 
 def run_web(chosen: Settings) -> None:
     """Serve the HTTP API."""
     settings.require(chosen, "dsn", "secret")
-    pool = postgres.connect(chosen.dsn, chosen.threads + SPARE)
-    waker = Waker(chosen.dsn)
-    services = compose(chosen, PostgresStorage(pool), waker.wake)
-    waker.start()
-    server = web.Server(create_app(services), chosen, services.health)
-    web.serve_status(create_status_app(services.health), chosen.status_socket)
-    server.run()
-    waker.stop()
-    pool.close()
+    with _storage(chosen, chosen.pool_size) as storage:
+        waker, minutes = Waker(chosen.dsn), Minutes(storage)
+        commit = GroupCommit(storage.publish, chosen.commit_most, chosen.commit_window / 1000)
+        services = compose(chosen, storage, commit.publish, waker.wake, minutes, _health(chosen, storage))
+        metrics.Backlog(services.broker.backlog)
+        metrics.Pool(storage.pool_state)
+        helpers = (waker, minutes, commit)
+        for helper in helpers:
+            helper.start()
+        server = web.Server(create_app(services), chosen, services.health)
+        web.serve_status(create_status_app(services.health), chosen.status_socket)
+        server.run()
+        for helper in reversed(helpers):
+            helper.stop()
 
 
-def compose(chosen: Settings, storage: Storage, wake: Callable[[], None] = lambda: None) -> Services:
+def compose(
+    chosen: Settings,
+    storage: Storage,
+    commit: Commit | None = None,
+    wake: Callable[[], None] = lambda: None,
+    minutes: Minutes | None = None,
+    health: Health | None = None,
+) -> Services:
     """What the HTTP API works with, on any storage."""
+
+    def count(published: Published) -> None:
+        metrics.count_published(published)
+        if minutes is not None:
+            minutes.published(published)
+
+    catalogues = Catalogues(storage, lambda schemata: schema.compiled(schemata).violations)
     return Services(
-        broker=Broker(storage, schema.violations, wake),
+        broker=Broker(storage, wake),
+        publisher=Publisher(catalogues, commit or storage.publish, wake, count),
         registry=Registry(storage, Guard(chosen.allow_private_handlers).refusal),
         storage=storage,
-        administrator=Administrator(chosen.username, chosen.password),
+        sign_in=SignIn(Administrator(chosen.username, chosen.password), storage, chosen.login_failures),
         tokens=Tokens(chosen.secret, timedelta(seconds=chosen.token_lifetime)),
-        health=Health(chosen.instance, storage.schema_version),
+        limits=Limits(chosen.rate_limit, chosen.rate_limit_address, chosen.trusted_proxies),
+        health=health or Health(chosen.instance, storage.schema_version),
     )
 
 
 def run_dispatcher(chosen: Settings) -> None:
     """Deliver gists to their handlers."""
     settings.require(chosen, "dsn")
-    pool = postgres.connect(chosen.dsn, 4)
-    storage = PostgresStorage(pool)
-    health = Health(chosen.instance, storage.schema_version)
-    web.serve_status(create_status_app(health), chosen.status_socket)
-    asyncio.run(dispatcher.serve(Broker(storage, schema.violations), chosen, health))
-    pool.close()
+    if chosen.dispatchers > 1:
+        team.run("dispatcher", chosen.dispatchers, chosen.status_socket)
+        return
+    with _storage(chosen, DELIVERING, durable=False) as storage:
+        broker, health = Broker(storage), _health(chosen, storage)
+        metrics.Backlog(broker.backlog)
+        metrics.Pool(storage.pool_state)
+        web.serve_status(create_status_app(health), chosen.status_socket)
+        asyncio.run(dispatcher.serve(broker, storage, chosen, health))
 
 
 def run_migrate(chosen: Settings) -> None:
     """Bring the database's schema up to date; safe to repeat, and from several places at once."""
     settings.require(chosen, "dsn")
     applied = migrate(chosen.dsn, chosen.service_role, chosen.reader_role)
-    print("\n".join(f"applied {name}" for name in applied) or "nothing to apply")  # noqa: T201  # its result
+    _say("\n".join(f"applied {name}" for name in applied) or "nothing to apply")
 
 
 def run_dev(chosen: Settings) -> None:
@@ -81,13 +111,45 @@ def run_dev(chosen: Settings) -> None:
 def show_config(chosen: Settings) -> None:
     """Show every setting as it is in force, secrets masked."""
     for name, value in settings.shown(chosen).items():
-        print(f"{name}={value}")  # noqa: T201  # its result
+        _say(f"{name}={value}")
 
 
 def check_config(chosen: Settings) -> None:
     """Check that the settings are enough to run the service."""
     settings.require(chosen, "dsn", "secret")
-    print("the settings are complete")  # noqa: T201  # its result
+    _say("the settings are complete")
+
+
+def verify_audit(chosen: Settings) -> None:
+    """Check the audit's chain of hashes from its first entry to its last."""
+    settings.require(chosen, "dsn")
+    with _storage(chosen, 1) as storage:
+        _say(f"{audit.verify(storage)} entries, none was changed, added or removed")
+
+
+def show_audit(chosen: Settings) -> None:
+    """Show every administrative change, a JSON object a line."""
+    settings.require(chosen, "dsn")
+    with _storage(chosen, 1) as storage:
+        for entry in audit.entries(storage):
+            _say(json.dumps(audit.shown(entry)))
+
+
+@contextmanager
+def _storage(chosen: Settings, connections: int, *, durable: bool = True) -> Iterator[PostgresStorage]:
+    pools = [connect(chosen.dsn, connections, durable=durable)]
+    if chosen.read_dsn:
+        pools.append(connect(chosen.read_dsn, connections))
+    try:
+        yield PostgresStorage(*pools)
+    finally:
+        for pool in pools:
+            pool.close()
+
+
+def _health(chosen: Settings, storage: PostgresStorage) -> Health:
+    lag = storage.replica_lag if chosen.read_dsn else None
+    return Health(chosen.instance, storage.schema_version, pool=storage.pool_state, replica_lag=lag)
 
 
 @dataclass(frozen=True)
@@ -108,14 +170,20 @@ VERBS = {
     "dev": Verb(run_dev, "%(prog)s --port 3310", ("port",)),
     "config show": Verb(show_config, "%(prog)s"),
     "config check": Verb(check_config, "%(prog)s"),
+    "audit verify": Verb(verify_audit, "AMEBO_DSN=postgresql:///amebo %(prog)s", ("dsn",)),
+    "audit show": Verb(show_audit, "AMEBO_DSN=postgresql:///amebo %(prog)s", ("dsn",)),
 }
+GROUPS = {"config": "Show or check the settings.", "audit": "Show or check the administrative changes."}
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run one verb; an error for the operator is a sentence on stderr."""
     arguments = vars(_parser().parse_args(words))
-    verb: Verb = arguments.pop("verb")
     try:
+        verb: Verb | None = arguments.pop("verb", None)
+        if verb is None:
+            listen.run(**arguments, secrets=listen.secrets_in(os.environ))
+            return 0
         verb.run(_settings({name: value for name, value in arguments.items() if value is not None}))
     except (AmeboError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
@@ -125,21 +193,33 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _settings(options: dict[str, str]) -> Settings:
     chosen = settings.load(options, os.environ, Path.cwd())
-    logging.basicConfig(level=chosen.log_level.upper(), format="%(levelname)s %(name)s %(message)s")
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # else it complains at each request under load
-    return replace(chosen, instance=chosen.instance or f"{socket.gethostname()}:{chosen.port}")
+    chosen = replace(chosen, instance=chosen.instance or f"{socket.gethostname()}:{chosen.port}")
+    logs.configure(chosen.log_level, chosen.log_format, chosen.instance)
+    return chosen
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m app", description="Amebo: events in, signed webhooks out.")
     parser.add_argument("--version", action="version", version=__version__)
     verbs = parser.add_subparsers(required=True, metavar="VERB")
-    config = verbs.add_parser("config", help="Show or check the settings.").add_subparsers(required=True)
+    groups = {
+        name: verbs.add_parser(name, help=text).add_subparsers(required=True, metavar="WHAT")
+        for name, text in GROUPS.items()
+    }
     for words, verb in VERBS.items():
         group, _, name = words.rpartition(" ")
-        parent = config if group else verbs
+        parent = groups[group] if group else verbs
         _add(parent.add_parser(name, help=verb.run.__doc__, description=verb.run.__doc__), verb)
+    _add_listen(verbs.add_parser("listen", help=listen.__doc__, description=listen.__doc__))
     return parser
+
+
+def _add_listen(parser: argparse.ArgumentParser) -> None:
+    """The one verb that needs no settings."""
+    parser.epilog = f"Example: AMEBO_WEBHOOK_SECRET=whsec_… {parser.prog} --port 4000"
+    parser.add_argument("--port", type=int, default=4000, help="port to listen on (4000)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
+    parser.add_argument("--status", type=int, default=204, help="what to answer, to try retries out (204)")
 
 
 def _add(parser: argparse.ArgumentParser, verb: Verb) -> None:
@@ -147,6 +227,10 @@ def _add(parser: argparse.ArgumentParser, verb: Verb) -> None:
     parser.set_defaults(verb=verb)
     for option in verb.options:
         parser.add_argument(f"--{option}", help=f"instead of AMEBO_{option.upper()}")
+
+
+def _say(text: str) -> None:
+    print(text)  # noqa: T201  # a verb's result
 
 
 if __name__ == "__main__":

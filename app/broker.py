@@ -1,80 +1,76 @@
-"""The use cases of publishing and delivering. Registrations are in registry.py."""
+"""The use cases of what was published: reading, delivering, and delivering again. Publishing is in publishing.py."""
 
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from app import rules
-from app.errors import Conflict, Forbidden, Invalid, NotFound, Violation
+from app.errors import NotFound
 from app.model import (
-    Action,
     Attempt,
+    Backlog,
+    Claim,
     Completion,
     Delivery,
     Event,
     Filters,
     Gist,
-    Json,
     Listing,
+    Minute,
     Page,
     Principal,
     Publication,
-    Published,
+    Room,
+    Selection,
+    Situation,
+    Status,
 )
 from app.ports import Storage
 
-Check = Callable[[Json, object, str], tuple[Violation, ...]]
-LATEST_SLEEP = timedelta(days=365)
+AT_ONCE = 5_000  # gists a statement, so that none takes long
+MOST = 100_000  # gists a request
 
 
 @dataclass(frozen=True)
-class Draft:
-    """An event as its publisher wrote it; `request` is the load balancer's id of the request."""
+class Explanation:
+    """Why a gist is where it is: a word for programs, a sentence for people, and what they follow from."""
 
-    action: str
-    payload: Json
-    metadata: Json
-    deduper: str | None = None
-    sleep_until: float | str | None = None
-    request: str | None = None
+    reason: str
+    sentence: str
+    situation: Situation
+
+
+@dataclass(frozen=True)
+class Again:
+    """How many gists were, or with a dry run would be, due again; `more` when others were not reached."""
+
+    gists: int
+    more: bool
 
 
 class Broker:
-    """Takes events in and hands gists out.
+    """Hands gists out, and answers for them. `wake` is called when there is something new to deliver."""
 
-    `check` lists how a payload breaks a schema; `wake` is called after a commit that made gists.
-    """
-
-    def __init__(self, storage: Storage, check: Check, wake: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, storage: Storage, wake: Callable[[], None] = lambda: None) -> None:
         self._storage = storage
-        self._check = check
         self._wake = wake
-
-    def publish(self, principal: Principal, draft: Draft) -> Published:
-        """Store an event once for each idempotency key, and its gists with it; it is durable when this returns."""
-        action = self._publishable(principal, draft.action)
-        found = self._check(action.schemata, draft.payload, "payload")
-        if found:
-            raise Invalid(f"the payload does not satisfy the schema of {draft.action!r}", found)
-        published = self._storage.publish(_publication(principal, action, draft, datetime.now(UTC)))
-        if not published.same_content:
-            raise Conflict(f"the key {draft.deduper!r} was used before, for event {published.event.event}")
-        if published.event.fanout and not published.duplicate:
-            self._wake()
-        return published
 
     def event(self, principal: Principal, event: UUID) -> Event:
         found = self._storage.event(event)
-        if found is None or not (principal.administrator or found.application == principal.name):
+        if found is None or not self._may_read(principal, found):
             raise NotFound(f"there is no event {event}")
         return found
 
     def events(self, principal: Principal, filters: Filters, page: Page) -> Listing[Event]:
-        return rules.listing(
-            self._storage.events(rules.only_own(principal, filters), page), page, lambda event: str(event.event)
-        )
+        """An application sees the events of its own actions, and of those that it was granted to read."""
+        if principal.administrator:
+            found = self._storage.events(filters, (), page)
+        else:
+            readable = self._storage.readable(principal.name)
+            found = self._storage.events(rules.only_own(principal, filters), readable, page)
+        return rules.listing(found, page, lambda event: str(event.event))
 
     def gist(self, principal: Principal, gist: UUID) -> Gist:
         found = self._storage.gist(gist)
@@ -87,76 +83,111 @@ class Broker:
             self._storage.gists(rules.only_own(principal, filters), page), page, lambda gist: str(gist.gist)
         )
 
+    def explain(self, principal: Principal, gist: UUID) -> Explanation:
+        self.gist(principal, gist)
+        situation = self._storage.situation(gist)
+        if situation is None:
+            raise NotFound(f"there is no gist {gist}")
+        return Explanation(*rules.explain(situation), situation)
+
     def replay(self, principal: Principal, gist: UUID) -> Gist:
         """Send a gist once more, whatever became of it, with all its retries before it."""
         self.gist(principal, gist)
-        self._storage.replay(gist)
+        self._storage.requeue(Selection((gist,)), None, 1, dry_run=False)
         self._wake()
         return self.gist(principal, gist)
 
-    def claim(self, limit: int, lease: timedelta) -> tuple[Delivery, ...]:
-        return self._storage.claim(limit, lease)
+    def requeue(self, principal: Principal, selection: Selection, *, dry_run: bool) -> Again:
+        """Send many gists once more; of an application only its own. What fails meanwhile is not sent twice."""
+        until = min(selection.filters.until or datetime.now(UTC), datetime.now(UTC))
+        filters = replace(rules.only_own(principal, selection.filters), until=until)
+        wanted = replace(selection, filters=filters)
+        return self._in_steps(
+            lambda after: self._storage.requeue(wanted, after, AT_ONCE, dry_run=dry_run), woken=not dry_run
+        )
 
-    def complete(self, done: tuple[tuple[Delivery, Attempt | None], ...]) -> tuple[Completion, ...]:
-        """Decide what comes next for each delivery, and record it; without an attempt it was paused."""
+    def backfill(self, principal: Principal, subscription: UUID, filters: Filters, *, dry_run: bool) -> Again:
+        """Send a subscription what its action had before, from `filters.since` on; what it got already is left out."""
+        found = self._storage.subscription(subscription)
+        if found is None or not (principal.administrator or found.application == principal.name):
+            raise NotFound(f"there is no subscription {subscription}")
+        return self._in_steps(
+            lambda after: self._storage.backfill(subscription, filters, after, AT_ONCE, dry_run=dry_run),
+            woken=not dry_run,
+        )
+
+    def claim(self, room: Room, lease: timedelta) -> Claim:
+        return self._storage.claim(room, lease)
+
+    def complete(self, done: Sequence[tuple[Delivery, Attempt | None]]) -> tuple[Completion, ...]:
+        """Decide what comes next for each delivery, and record it; without an attempt it was paused.
+
+        Each gist that fails for good is announced as an event, but not the announcements themselves.
+        """
         completions = tuple(_completion(delivery, attempt) for delivery, attempt in done)
-        self._storage.complete(completions)
+        failed = [each for each in completions if each.status is Status.FAILED]
+        news = [_announcement(each) for each in failed if each.delivery.action != rules.FAILED_ACTION]
+        self._storage.complete(completions, news)
         return completions
 
-    def release(self, deliveries: tuple[Delivery, ...]) -> None:
+    def release(self, deliveries: Sequence[Delivery]) -> None:
         self._storage.release(deliveries)
 
     def next_due(self) -> float | None:
         return self._storage.next_due()
 
-    def _publishable(self, principal: Principal, name: str) -> Action:
-        action = self._storage.action(name)
-        if action is None:
-            raise NotFound(f"there is no action {name!r}; register it with POST /v1/actions")
-        if not (principal.administrator or action.application == principal.name):
-            raise Forbidden(f"application {principal.name!r} may not publish {name!r}")
-        return action
+    def backlog(self) -> Backlog:
+        return self._storage.backlog()
 
+    def minutes(self, principal: Principal, since: datetime) -> tuple[Minute, ...]:
+        """What happened minute by minute: to an application, or for an administrator to all."""
+        return self._storage.minutes(None if principal.administrator else principal.name, since)
 
-def _publication(principal: Principal, action: Action, draft: Draft, now: datetime) -> Publication:
-    """The key is the publisher's own, else the load balancer's for this request, else one of a kind."""
-    event = rules.uuid7(now, secrets.randbits(62))
-    key = f"deduper:{draft.deduper}" if draft.deduper else f"request:{draft.request or event}"
-    return Publication(
-        event=event,
-        action=action.action,
-        application=action.application,
-        payload=draft.payload,
-        metadata=draft.metadata,
-        deduper=draft.deduper,
-        sleep_until=_wake_time(draft.sleep_until, now),
-        publisher=f"@{principal.name}" if principal.administrator else principal.name,
-        key=key,
-        digest=rules.content_digest(action.action, draft.payload, draft.metadata, draft.sleep_until),
-    )
+    def _may_read(self, principal: Principal, event: Event) -> bool:
+        if principal.administrator or event.application == principal.name:
+            return True
+        return event.action in self._storage.readable(principal.name)
 
-
-def _wake_time(sleep_until: float | str | None, now: datetime) -> datetime | None:
-    """Seconds from now, or an ISO time; at most a year away: PostgreSQL keeps times that Python cannot read back."""
-    if sleep_until is None:
-        return None
-    try:
-        time = now + timedelta(seconds=sleep_until) if not isinstance(sleep_until, str) else _parse(sleep_until)
-        if abs(time - now) <= LATEST_SLEEP:
-            return time
-    except (ValueError, OverflowError):
-        pass
-    raise Invalid(
-        "sleep_until cannot be used", (Violation("sleep_until", "is not seconds or an ISO 8601 time within a year"),)
-    )
-
-
-def _parse(text: str) -> datetime:
-    time = datetime.fromisoformat(text)
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
+    def _in_steps(self, step: Callable[[UUID | None], tuple[int, UUID | None]], *, woken: bool) -> Again:
+        many, after = step(None)
+        while after is not None and many < MOST:
+            more, after = step(after)
+            many += more
+        if woken and many:
+            self._wake()
+        return Again(many, after is not None)
 
 
 def _completion(delivery: Delivery, attempt: Attempt | None) -> Completion:
     if attempt is None:
         return rules.paused(delivery)
     return rules.retry_decision(delivery, attempt, secrets.randbelow(1001) / 1000)
+
+
+def _announcement(completion: Completion) -> Publication:
+    """The event that tells of a dead letter; it names the gist and carries nothing of its payload."""
+    delivery, attempt = completion.delivery, completion.attempt
+    payload = {
+        "gist": str(delivery.gist),
+        "event": str(delivery.event),
+        "subscription": str(delivery.subscription),
+        "action": delivery.action,
+        "application": delivery.application,
+        "attempts": delivery.attempt,
+        "status": attempt.status if attempt else None,
+        "error": attempt.error if attempt else None,
+    }
+    return Publication(
+        event=rules.uuid7(datetime.now(UTC), secrets.randbits(62)),
+        action=rules.FAILED_ACTION,
+        application=rules.SYSTEM,
+        payload=payload,
+        metadata={"key": delivery.application},
+        deduper=None,
+        sleep_until=None,
+        publisher=rules.SYSTEM,
+        key=rules.announcement_key(delivery),
+        digest=rules.content_digest(rules.FAILED_ACTION, payload, {}, None),
+        lane=rules.lane({"key": delivery.application}),
+        revision=0,
+    )

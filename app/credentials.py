@@ -6,16 +6,20 @@ import secrets
 from base64 import b64encode
 from datetime import datetime, timedelta
 from functools import lru_cache
+from threading import Lock
 from typing import Any
 
 import jwt
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from app.errors import Unauthenticated
+from app.errors import TooMany, Unauthenticated
 from app.model import Principal
+from app.ports import Upkeep
 
 PREFIX = "amebo_"
+WINDOW = timedelta(minutes=5)
+_ONE_AT_A_TIME = Lock()  # a hash takes 64 MiB while it is made
 _HASHER = PasswordHasher()
 
 
@@ -48,6 +52,33 @@ class Administrator:
         return Principal(self._username, administrator=True)
 
 
+class SignIn:
+    """The administrator's way in, for so many failures of one address within a while.
+
+    And for ten times as many of one name, so that a guesser with many addresses does not lock the administrator out
+    at once.
+    """
+
+    def __init__(self, administrator: Administrator, storage: Upkeep, most: int) -> None:
+        self._administrator = administrator
+        self._storage = storage
+        self._most = most
+
+    def check(self, username: str, password: str, address: str) -> Principal:
+        by_address, by_name = (f"address {address}",), (f"name {username}",)
+        failures = self._storage.failed_sign_ins(by_address, WINDOW)
+        if failures >= self._most or self._storage.failed_sign_ins(by_name, WINDOW) >= 10 * self._most:
+            raise TooMany("too many failed sign-ins; try again later", WINDOW.total_seconds())
+        try:
+            principal = self._administrator.check(username, password)
+        except Unauthenticated:
+            self._storage.count_sign_in(by_address + by_name, WINDOW, failed=True)
+            raise
+        if failures:
+            self._storage.count_sign_in(by_address, WINDOW, failed=False)
+        return principal
+
+
 class Tokens:
     """JSON Web Tokens for people, signed with AMEBO_SECRET."""
 
@@ -73,7 +104,8 @@ class Tokens:
 
 def _verify(hashed: str, password: str) -> bool:
     try:
-        return _HASHER.verify(hashed, password)
+        with _ONE_AT_A_TIME:
+            return _HASHER.verify(hashed, password)
     except (VerificationError, InvalidHashError):
         return False
 

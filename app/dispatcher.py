@@ -4,38 +4,50 @@ import asyncio
 import contextlib
 import logging
 import signal
-from datetime import timedelta
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 from app import systemd
 from app.broker import Broker
 from app.delivery.guard import Guard
 from app.delivery.http import HttpCourier
-from app.errors import Unavailable
+from app.errors import AmeboError, Unavailable
 from app.health import Health
-from app.metrics import DELIVERIES
-from app.model import Attempt, Delivery, Status
-from app.ports import Courier
+from app.metrics import CLAIM_BATCH, DELIVERIES, DELIVERY_SECONDS, PUBLISH_TO_DELIVERY
+from app.minutes import Minutes
+from app.model import Attempt, Claim, Completion, Delivery, Room, Status
+from app.ports import Courier, Storage
 from app.settings import Settings
 from app.storage.wakeup import listen
 
 RETRY = 1.0
-GATHER = 0.02  # between claims that are not full: several gists come together, and what others are taking is gone
+SOON = 1.0  # after some work, look again for what gets due, where nobody says that there is more
+GATHER = 0.02  # between claims, and between recordings: several gists come together, and what others are taking is gone
 RECORDING = 3.0  # seconds of the drain's time that are kept for recording
+EXPIRED_AT_ONCE = 10_000
 log = logging.getLogger("amebo.dispatcher")
 Done = tuple[Delivery, Attempt | None]
 
 
 class Dispatcher:
-    """One delivery loop. Everything that it claims it starts at once, so that no lease runs out in a queue."""
+    """One delivery loop. Everything that it claims it starts at once, so that no lease runs out in a queue.
 
-    def __init__(self, broker: Broker, courier: Courier, settings: Settings) -> None:
+    It has so many places for deliveries under way; an endpoint may hold as many as stay free, so that one that hangs
+    leaves half of them to the others, and two a third (the claim sees to it).
+    """
+
+    def __init__(self, broker: Broker, courier: Courier, minutes: Minutes, settings: Settings) -> None:
         self._broker = broker
         self._courier = courier
+        self._minutes = minutes
         self._settings = settings
         self._lease = timedelta(seconds=settings.lease)
         self._awake = asyncio.Event()
         self._stopping = False
+        self._left_some = False  # the last claim left something behind, for want of places
         self._sending: set[asyncio.Task[None]] = set()
+        self._busy: Counter[UUID] = Counter()
         self._done: asyncio.Queue[Done] = asyncio.Queue()
 
     def wake(self) -> None:
@@ -58,50 +70,62 @@ class Dispatcher:
     async def _deliver(self) -> None:
         while not self._stopping:
             self._awake.clear()
-            places = self._settings.envelope - len(self._sending)
-            claimed = await self._claim(places) if places else ()
+            room = self._room()
+            claim = await self._claim(room) if room.limit else Claim(more=True)
+            self._left_some = claim.more
             if self._stopping:
-                await self._give_back(claimed)
+                await self._give_back(claim.deliveries)
                 break
-            self._start(claimed)
-            await self._rest(places, len(claimed))
+            self._start(claim.deliveries)
+            await self._rest(room, claim)
 
-    async def _claim(self, places: int) -> tuple[Delivery, ...]:
+    def _room(self) -> Room:
+        free = self._settings.places_at_once - len(self._sending)
+        return Room(min(self._settings.envelope, free), free, dict(self._busy))
+
+    async def _claim(self, room: Room) -> Claim:
         try:
-            return await asyncio.to_thread(self._broker.claim, places, self._lease)
+            claim = await asyncio.to_thread(self._broker.claim, room, self._lease)
         except Unavailable as error:
             log.warning("cannot claim: %s", error)
-            return ()
+            return Claim()
+        CLAIM_BATCH.observe(len(claim.deliveries))
+        return claim
 
     def _start(self, claimed: tuple[Delivery, ...]) -> None:
         for delivery in claimed:
+            self._busy[delivery.subscription] += 1
             task = asyncio.create_task(self._send(delivery))
             self._sending.add(task)
             task.add_done_callback(self._sent)
 
     async def _send(self, delivery: Delivery) -> None:
-        attempt = await self._courier.deliver(delivery) if delivery.active else None
+        try:
+            attempt = await self._courier.deliver(delivery) if delivery.active else None
+        finally:
+            self._busy[delivery.subscription] -= 1
+            if not self._busy[delivery.subscription]:
+                del self._busy[delivery.subscription]
         self._done.put_nowait((delivery, attempt))
 
     def _sent(self, task: asyncio.Task[None]) -> None:
-        if len(self._sending) >= self._settings.envelope:
-            self.wake()  # the loop waits for a place
         self._sending.discard(task)
         if not task.cancelled() and (error := task.exception()):
             log.error("a delivery broke off; its gist is due again when the lease ends", exc_info=error)
 
-    async def _rest(self, places: int, claimed: int) -> None:
-        """After a claim that was full there is more; else wait for work, a place, or a gist's time.
+    async def _rest(self, room: Room, claim: Claim) -> None:
+        """Where a claim left something behind there is more; else wait for work, or for a gist's time.
 
         And always a moment longer: what another dispatcher is taking is due until it has committed, and asking
         for it again and again meanwhile would only slow that commit down.
         """
-        if claimed and claimed == places and claimed >= self._settings.rest_when:
-            return
-        seconds = await self._until_due() if places else self._settings.idles
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._awake.wait(), seconds)
-        await asyncio.sleep(GATHER)
+        many = len(claim.deliveries)
+        if not (room.limit and claim.more and many >= self._settings.rest_when):
+            seconds = min(SOON, self._settings.idles) if many else await self._until_due()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._awake.wait(), seconds)
+        if many < self._settings.envelope:
+            await asyncio.sleep(GATHER)
 
     async def _until_due(self) -> float:
         try:
@@ -111,9 +135,11 @@ class Dispatcher:
         return self._settings.idles if due is None else min(self._settings.idles, max(due, 0.0))
 
     async def _record(self) -> None:
-        """Complete what is done, as many as came together while the last batch was written."""
+        """Complete what is done, as many as come together in a moment or while the last batch is written."""
         while True:
             done = [await self._done.get()]
+            if len(self._sending) > self._done.qsize():  # others will be done soon
+                await asyncio.sleep(GATHER)
             while not self._done.empty():
                 done.append(self._done.get_nowait())
             try:
@@ -133,9 +159,26 @@ class Dispatcher:
                 log.warning("cannot record %d deliveries yet: %s", len(done), error)
                 await asyncio.sleep(RETRY)
         for completion in completions:
-            DELIVERIES.labels(str(completion.status)).inc()
-        if any(completion.status is Status.RETRYING for completion in completions):
-            self.wake()  # the next time when something is due has changed
+            self._count(completion)
+        self._look_again(completions)
+
+    def _look_again(self, completions: tuple[Completion, ...]) -> None:
+        """When a retry is due; and at once for what follows in a lane, or waited for a place."""
+        for delay in {round(each.delay, 1) for each in completions if each.status is Status.RETRYING}:
+            asyncio.get_running_loop().call_later(delay, self.wake)
+        if self._left_some or any(each.delivery.in_lane for each in completions):
+            self.wake()
+
+    def _count(self, completion: Completion) -> None:
+        delivery, attempt = completion.delivery, completion.attempt
+        DELIVERIES.labels(str(completion.status)).inc()
+        latency = None
+        if attempt is not None:
+            DELIVERY_SECONDS.observe(attempt.ms / 1000)
+            if attempt.succeeded:
+                latency = max((datetime.now(UTC) - delivery.wanted).total_seconds(), 0.0)
+                PUBLISH_TO_DELIVERY.observe(latency)
+        self._minutes.delivered(delivery.application, completion.status, latency)
 
     async def _give_back(self, claimed: tuple[Delivery, ...]) -> None:
         if not claimed:
@@ -160,10 +203,11 @@ class Dispatcher:
         log.info("stopped, %d deliveries cut off", len(self._sending))
 
 
-async def serve(broker: Broker, settings: Settings, health: Health) -> None:
+async def serve(broker: Broker, storage: Storage, settings: Settings, health: Health) -> None:
     """Deliver until SIGTERM, finish, and return."""
-    courier = HttpCourier(Guard(settings.allow_private_handlers))
-    dispatcher = Dispatcher(broker, courier, settings)
+    courier = HttpCourier(Guard(settings.allow_private_handlers), settings.delivery_timeout)
+    minutes = Minutes(storage)
+    dispatcher = Dispatcher(broker, courier, minutes, settings)
 
     def stop() -> None:
         health.draining = True
@@ -173,7 +217,24 @@ async def serve(broker: Broker, settings: Settings, health: Health) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop)
     listener = asyncio.create_task(listen(settings.dsn, dispatcher.wake))
+    upkeep = asyncio.create_task(_keep_up(storage, minutes, timedelta(days=settings.keys_retention)))
+    minutes.start()
     systemd.notify("READY=1")
     await dispatcher.run()
     listener.cancel()
+    upkeep.cancel()
+    minutes.stop()
     await courier.close()
+
+
+async def _keep_up(storage: Storage, minutes: Minutes, retention: timedelta) -> None:
+    """Once a minute: forget what has had its time, and note how much waits. Several dispatchers may do it at once."""
+    while True:
+        try:
+            while await asyncio.to_thread(storage.expire, retention, EXPIRED_AT_ONCE) == EXPIRED_AT_ONCE:
+                await asyncio.sleep(0)
+            backlog = await asyncio.to_thread(storage.backlog)
+            minutes.level(backlog.due, backlog.oldest_seconds)
+        except AmeboError as error:
+            log.warning("upkeep is put off: %s", error)
+        await asyncio.sleep(60)

@@ -55,6 +55,14 @@ class Invalid(AmeboError):
     """The input can be read, but breaks a rule or a schema; `details` lists every violation."""
 
 
+class TooMany(AmeboError):
+    """Asked too often; `retry_after` seconds later it is worth another try."""
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class Unavailable(AmeboError):
     """It would work later: the database does not answer."""
 

@@ -43,12 +43,13 @@ class Server:
         self._server = create_server(
             app,
             map=self._map,
-            sockets=inherited or [_listen(settings)],
+            sockets=inherited or [_listen(settings.host, settings.port)],
             threads=settings.threads,
             connection_limit=settings.connections,
             max_request_body_size=LARGEST_REQUEST,
             asyncore_use_poll=True,
             asyncore_loop_timeout=TICK,
+            clear_untrusted_proxy_headers=False,  # who is believed is decided in http/limits.py
             ident="amebo",
         )
         self._listeners = [each for each in self._map.values() if isinstance(each, BaseWSGIServer)]
@@ -109,13 +110,23 @@ class Server:
         wasyncore.loop(timeout=TICK, use_poll=True, map=self._map, count=1)
 
 
-def serve_status(app: App, path: str) -> None:
-    """Answer health and metrics on a unix socket of this process' own, on a thread of its own, until it ends."""
-    if not path:
+def serve_status(app: App, address: str) -> None:
+    """Answer health and metrics beside the service, on a thread of its own, until the process ends.
+
+    The address, a unix socket's path or host:port, is of this process alone: so are the metrics.
+    """
+    if not address:
         return
-    Path(path).unlink(missing_ok=True)
-    server = create_server(app, map={}, unix_socket=path, unix_socket_perms="660", threads=2, ident="amebo")
+    server = create_server(app, map={}, threads=2, ident="amebo", **_beside(address))
     threading.Thread(target=server.run, name="status", daemon=True).start()
+
+
+def _beside(address: str) -> dict[str, Any]:
+    host, colon, port = address.rpartition(":")
+    if colon and "/" not in address:
+        return {"sockets": [_listen(host, int(port))]}
+    Path(address).unlink(missing_ok=True)
+    return {"unix_socket": address, "unix_socket_perms": "660"}
 
 
 def _allow_files(connections: int) -> None:
@@ -126,6 +137,7 @@ def _allow_files(connections: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))
 
 
-def _listen(settings: Settings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    return socket.create_server((settings.host, settings.port), family=family, backlog=1024)
+def _listen(host: str, port: int) -> socket.socket:
+    host = host.strip("[]")  # as an IPv6 address is written beside a port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=1024)

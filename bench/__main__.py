@@ -1,49 +1,65 @@
-"""`make bench`: a lab of its own, every measurement, tables on the screen, JSON in bench/results."""
+"""`make bench`: every measurement, or those that are named; tables on the screen, JSON in bench/results."""
 
+import argparse
 import json
 import os
 import platform
-import subprocess
-import sys
+import signal
+import time
 from pathlib import Path
+from typing import Protocol
 
-from bench import ansible_strategy, rolling_update
+from bench import fleet
+from bench.broker import claims, delivery, fairness, latency, memory, publish, tuning
+from bench.broker.lines import Findings, as_json, show
+from bench.broker.postgres import SETTINGS, Durable, durable, filesystem
 from fleet.console import out
-from fleet.effects import ansible, inventory, release
 
 ROOT = Path(__file__).parents[1]
-LAB = "bench"
-VERSIONS = ("0.0.1-bench", "0.0.2-bench")
+
+
+class Bench(Protocol):
+    """Measures on a PostgreSQL of its own; `quick` shrinks it to a few seconds, to see that it runs."""
+
+    def __call__(self, cluster: Durable, *, quick: bool) -> Findings: ...
+
+
+BROKER: dict[str, Bench] = {
+    "publish": publish.measure,
+    "delivery": delivery.measure,
+    "claims": claims.measure,
+    "latency": latency.measure,
+    "fairness": fairness.measure,
+    "memory": memory.measure,
+    "tuning": tuning.measure,
+}
 
 
 def main() -> None:
-    """Five hosts, six instances on three of them; the lab goes down whatever happens."""
-    os.environ["ANSIBLE_INVENTORY"] = str(ROOT / "inventory" / LAB)
-    os.environ["AMEBO_VAULT_PASSWORD_FILE"] = str(ROOT / ".lab" / LAB / "vault-password")
-    forget()
-    try:
-        ops("lab", "up", "--name", LAB, "--hosts", "5")
-        first, second = (release.build(version).version for version in VERSIONS)
-        out.print("Deploying the fleet to measure on")
-        deployed = ansible.run(ansible.Play("site", {"amebo_version": first}))
-        if not deployed.ok:
-            sys.exit(f"site.yml failed: {deployed.failures}")
-        save("ansible_strategy", ansible_strategy.measure())
-        save("rolling_update", rolling_update.measure(inventory.read(), second))
-    finally:
-        ops("lab", "down", "--name", LAB)
-        forget()
+    """Those of the service first: they need no lab."""
+    chosen = _parser().parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was started is ended then, too
+    names = chosen.names or [*BROKER, *fleet.BENCHES]
+    missed = [name for name in BROKER if name in names and _measure(name, quick=chosen.quick)]
+    of_fleet = [name for name in fleet.BENCHES if name in names]
+    if of_fleet:
+        for name, found in fleet.measure(of_fleet).items():
+            save(name, found)
+    if missed:
+        out.print(f"missed a target: {', '.join(missed)}")
 
 
-def ops(*words: str) -> None:
-    """One of our own commands."""
-    subprocess.run([sys.executable, "ops.py", *words], cwd=ROOT, check=True)
-
-
-def forget() -> None:
-    """The releases of an earlier bench were built from other sources."""
-    for archive in (ROOT / "dist").glob("amebo-0.0.?-bench-*"):
-        archive.unlink()
+def _measure(name: str, *, quick: bool) -> bool:
+    """Whether it missed a target."""
+    out.print(f"[dim]measuring {name}[/dim]")
+    began = time.monotonic()
+    with durable() as cluster:
+        findings = BROKER[name](cluster, quick=quick)
+    show(findings)
+    disk = {"postgresql": SETTINGS, "filesystem": filesystem(Path("/tmp"))}  # noqa: S108  # where the cluster was
+    if not quick:
+        save(name, {**disk, **as_json(findings), "took_seconds": round(time.monotonic() - began)})
+    return any(line.missed for line in findings.lines)
 
 
 def save(name: str, measured: dict[str, object]) -> None:
@@ -53,6 +69,14 @@ def save(name: str, measured: dict[str, object]) -> None:
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps({"machine": machine, **measured}, indent=2) + "\n")
     out.print(f"[dim]saved {path.relative_to(ROOT)}[/dim]\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    every = [*BROKER, *fleet.BENCHES]
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(every)}; all without one")
+    parser.add_argument("--quick", action="store_true", help="small counts, of the service's benches; nothing is saved")
+    return parser
 
 
 if __name__ == "__main__":

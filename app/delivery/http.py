@@ -2,6 +2,7 @@
 
 import time
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 
@@ -30,16 +31,17 @@ class HttpCourier:
         started, now = time.monotonic(), datetime.now(UTC)
         body = rules.envelope(delivery)
         headers = rules.delivery_headers(delivery, body, now)
-        status, head, error = None, "", None
+        status, head, error, asked = None, "", None, None
         try:
             async with self._session.post(delivery.url, data=body, headers=headers, allow_redirects=False) as response:
-                status, head = response.status, await _head(response)
+                status, asked = response.status, _retry_after(response.headers.get("Retry-After"), now)
+                head = await _head(response)
         except TimeoutError:
             error = "no answer in time"
         except (ClientError, OSError, ValueError) as failure:
             error = f"{type(failure).__name__}: {failure}"[:RESPONSE_HEAD]
         milliseconds = round((time.monotonic() - started) * 1000)
-        return Attempt(delivery.attempt, status, milliseconds, head, error, now)
+        return Attempt(delivery.attempt, status, milliseconds, head, error, now, asked)
 
     async def close(self) -> None:
         await self._session.close()
@@ -50,3 +52,16 @@ async def _head(response: ClientResponse) -> str:
     return (
         (await response.content.read(RESPONSE_HEAD)).decode(errors="replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
     )
+
+
+def _retry_after(value: str | None, now: datetime) -> float | None:
+    """Seconds, or a date: RFC 9110 has both."""
+    if value is None:
+        return None
+    if value.strip().isdecimal():
+        return float(value[:10])
+    try:
+        date = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max((date - now).total_seconds(), 0.0) if date.tzinfo else None

@@ -5,36 +5,22 @@ from typing import Any, NoReturn
 
 import falcon
 
-from app import schema
 from app.errors import Invalid, Malformed, NotJson, TooLarge, Violation
-from app.model import Json
+from app.http.operations import Shape
 
 LIMIT = 1024 * 1024
+LARGEST = 5 * LIMIT  # of a batch
 
-NAME = {"type": "string", "pattern": r"^[A-Za-z0-9_.-]{1,128}\Z"}
-TEXT = {"type": "string", "maxLength": 1000, "pattern": r"^[^\x00\ud800-\udfff]*\Z"}
-KEY = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[^\x00-\x1f\ud800-\udfff]*\Z"}
-URL = {
-    "type": "string",
-    "maxLength": 2000,
-    "pattern": r"^https?://[^\s/?#@\\\x00-\x1f\ud800-\udfff][^\s\\\x00-\x1f\ud800-\udfff]*\Z",
-}
+NAME = {"type": "string", "pattern": r"^[A-Za-z0-9_.-]{1,128}$"}
+TEXT = {"type": "string", "maxLength": 1000, "pattern": r"^[^\x00]*$"}
+KEY = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[^\x00-\x1f]*$"}
+URL = {"type": "string", "maxLength": 2000, "pattern": r"^https?://[^\s/?#@\\\x00-\x1f][^\s\\\x00-\x1f]*$"}
 
 
-def fields(required: dict[str, Any], optional: dict[str, Any] | None = None) -> Json:
-    """The schema of a body with exactly these fields; a misspelt one is refused rather than ignored."""
-    return {
-        "type": "object",
-        "properties": {**required, **(optional or {})},
-        "required": list(required),
-        "additionalProperties": False,
-    }
-
-
-def parse(req: falcon.Request, shape: Json) -> dict[str, Any]:
+def parse(req: falcon.Request, shape: Shape, limit: int = LIMIT) -> dict[str, Any]:
     """The body as a dictionary that satisfies `shape`."""
-    parsed = _json(req)
-    found = schema.violations(shape, parsed)
+    parsed = _json(req, limit)
+    found = shape.check.violations(parsed)
     if found:
         raise Invalid("the body is not as it should be", found)
     if not isinstance(parsed, dict):
@@ -42,28 +28,38 @@ def parse(req: falcon.Request, shape: Json) -> dict[str, Any]:
     return parsed
 
 
-def read(req: falcon.Request) -> bytes:
+def read(req: falcon.Request, limit: int = LIMIT) -> bytes:
     """The body's bytes, kept for whoever needs them next."""
-    if (req.content_length or 0) > LIMIT:
-        raise TooLarge(f"the body is larger than {LIMIT} bytes")
+    if (req.content_length or 0) > limit:
+        raise TooLarge(f"the body is larger than {limit} bytes")
     if not hasattr(req.context, "body"):
-        req.context.body = req.bounded_stream.read(LIMIT + 1)
-    if len(req.context.body) > LIMIT:
-        raise TooLarge(f"the body is larger than {LIMIT} bytes")
+        req.context.body = req.bounded_stream.read(limit + 1)
+    if len(req.context.body) > limit:
+        raise TooLarge(f"the body is larger than {limit} bytes")
     return bytes(req.context.body)
 
 
-def _json(req: falcon.Request) -> object:
+def _json(req: falcon.Request, limit: int) -> object:
     if (req.content_type or "").partition(";")[0].strip().lower() != "application/json":
         raise NotJson("the body must be JSON: Content-Type: application/json")
     try:
-        return json.loads(read(req).decode(), parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_unique)
+        return _paired(_DECODER.decode(text := read(req, limit).decode()), text)
     except UnicodeDecodeError as error:
         raise Malformed("the body is not UTF-8") from error
     except RecursionError as error:
         raise Malformed("the body is nested too deeply") from error
     except ValueError as error:
         raise Malformed(f"the body is not JSON: {error}"[:300]) from error
+
+
+def _paired(parsed: object, text: str) -> object:
+    """Half a surrogate pair is no character: not every program, and no database, could keep it."""
+    if "\\ud" in text or "\\uD" in text:
+        try:
+            json.dumps(parsed, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise ValueError("half a surrogate pair is not a character") from error
+    return parsed
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -83,3 +79,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         raise ValueError("a name occurs twice in one object")
     return found
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_unique)

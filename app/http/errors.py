@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ STATUS: dict[type[errors.AmeboError], int] = {
     errors.TooLarge: 413,
     errors.NotJson: 415,
     errors.Invalid: 422,
+    errors.TooMany: 429,
     errors.Unavailable: 503,
 }
 RETRY_AFTER = "2"
@@ -40,9 +42,11 @@ def body(error: str, code: int, details: Sequence[errors.Violation] = (), reques
 
 def _of_amebo(req: falcon.Request, resp: falcon.Response, error: errors.AmeboError, _: dict[str, Any]) -> None:
     code = STATUS[type(error)]
+    if isinstance(error, errors.TooMany):
+        resp.set_header("Retry-After", str(math.ceil(error.retry_after)))
     if code == 503:
         resp.set_header("Retry-After", RETRY_AFTER)
-        log.warning("%s %s", req.context.request_id, error.__cause__ or error)
+        log.warning("%s", error.__cause__ or error)
     if code == 401:
         resp.set_header("WWW-Authenticate", "Bearer")
     _answer(req, resp, error.message, code, error.details)
@@ -54,7 +58,7 @@ def _of_framework(req: falcon.Request, resp: falcon.Response, error: falcon.HTTP
 
 
 def _unforeseen(req: falcon.Request, resp: falcon.Response, error: Exception, _: dict[str, Any]) -> None:
-    log.error("%s failed", req.context.request_id, exc_info=error)
+    log.error("a request failed", exc_info=error)
     _answer(req, resp, "an error inside Amebo; its log has the details under this request's id", 500)
 
 

@@ -1,12 +1,11 @@
 """Health and metrics: for load balancers, rollouts and Prometheus. Nobody needs credentials for these."""
 
-import time
-from datetime import UTC, datetime
+from collections.abc import Callable
 
 import falcon
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from app.health import Health
+from app.health import Answer, Health
 from app.http.errors import RETRY_AFTER
 
 
@@ -19,37 +18,48 @@ class Live:
         resp.media = {"status": "alive"}
 
 
-class Ready:
-    """GET /health/ready: it may get traffic."""
+class Question:
+    """GET of something that health answers with yes, 200, or no, 503; and that nobody may keep a copy of."""
 
     public = True
 
-    def __init__(self, health: Health) -> None:
-        self._health = health
+    def __init__(self, ask: Callable[[], Answer]) -> None:
+        self._ask = ask
 
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
-        ready, resp.media = self._health.ready()
-        if not ready:
+        yes, resp.media = self._ask()
+        resp.cache_control = ["no-store"]
+        if not yes:
             resp.status = falcon.HTTP_503
             resp.set_header("Retry-After", RETRY_AFTER)
 
 
-class Detailed:
-    """GET /health/detailed: as ready, with the latency of what it depends on."""
-
-    public = True
+class Ready(Question):
+    """GET /health/ready: it may get traffic."""
 
     def __init__(self, health: Health) -> None:
-        self._health = health
+        super().__init__(health.ready)
 
-    def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
-        started = time.perf_counter()
-        ready, found = self._health.ready()
-        milliseconds = round((time.perf_counter() - started) * 1000, 1)
-        uptime = datetime.now(UTC) - self._health.since
-        database = {"reachable": found["schema"] is not None, "ms": milliseconds}
-        resp.media = {**found, "uptime_seconds": int(uptime.total_seconds()), "dependencies": {"database": database}}
-        resp.status = falcon.HTTP_200 if ready else falcon.HTTP_503
+
+class Detailed(Question):
+    """GET /health/detailed: as ready, with what it depends on: how quick that is, the pool's use, the replica's lag."""
+
+    def __init__(self, health: Health) -> None:
+        super().__init__(health.detailed)
+
+
+class Database(Question):
+    """GET /health/database: the database and its replica, whatever the process itself is about."""
+
+    def __init__(self, health: Health) -> None:
+        super().__init__(health.dependencies)
+
+
+class Status(Question):
+    """GET /v1/status: version, instance, schema, uptime."""
+
+    def __init__(self, health: Health) -> None:
+        super().__init__(health.status)
 
 
 class Metrics:

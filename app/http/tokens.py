@@ -5,12 +5,23 @@ from typing import Any
 
 import falcon
 
-from app.credentials import Administrator, Tokens
+from app.credentials import SignIn, Tokens
 from app.errors import Forbidden
-from app.http.body import fields, parse
+from app.http.body import parse
+from app.http.operations import operation, shape
 from app.model import Principal
 
-LOGIN = fields({"username": {"type": "string", "maxLength": 255}, "password": {"type": "string", "maxLength": 1000}})
+LOGIN = shape(
+    {
+        "username": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[^\x00-\x1f]*$"},
+        "password": {"type": "string", "maxLength": 1000},
+    }
+)
+TOKEN = {
+    "type": "object",
+    "properties": {"token": {"type": "string"}, "token_type": {"const": "Bearer"}, "expires_in": {"type": "integer"}},
+    "required": ["token", "token_type", "expires_in"],
+}
 
 
 class TokenList:
@@ -18,13 +29,17 @@ class TokenList:
 
     public = True
 
-    def __init__(self, administrator: Administrator, tokens: Tokens) -> None:
-        self._administrator = administrator
+    def __init__(self, sign_in: SignIn, tokens: Tokens) -> None:
+        self._sign_in = sign_in
         self._tokens = tokens
 
+    @operation(
+        "Sign in with a name and a password; too many wrong ones are 429.", {202: TOKEN}, body=LOGIN, refusals=(422,)
+    )
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         login = parse(req, LOGIN)
-        resp.media = _issued(self._tokens, self._administrator.check(login["username"], login["password"]))
+        principal = self._sign_in.check(login["username"], login["password"], req.context.address)
+        resp.media = _issued(self._tokens, principal)
         resp.status = falcon.HTTP_202
 
 
@@ -34,6 +49,7 @@ class Refresh:
     def __init__(self, tokens: Tokens) -> None:
         self._tokens = tokens
 
+    @operation("Take a new token for one that is still valid.", {202: TOKEN}, refusals=(403,))
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         principal: Principal = req.context.principal
         if not principal.administrator:

@@ -18,9 +18,9 @@ PATIENCE = 5.0
 Result = TypeVar("Result")
 
 
-def patient(dsn: str) -> str:
-    """The DSN with limits to the waiting, where it does not set its own."""
-    return make_conninfo(**{**_CONNECT, **conninfo_to_dict(dsn)})
+def patient(dsn: str, **more: str) -> str:
+    """The DSN with limits to the waiting, and `more`, where it does not set its own."""
+    return make_conninfo(**{**_CONNECT, **more, **conninfo_to_dict(dsn)})
 
 
 def is_well_formed(dsn: str) -> bool:

@@ -1,2 +1,3 @@
 -- One action by its name.
-SELECT action, application, schemata, version, timestamped FROM actions WHERE action = %(action)s
+SELECT action, application, schemata, version, timestamped, compatibility, status, successor
+FROM actions WHERE action = %(action)s

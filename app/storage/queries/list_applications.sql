@@ -1,5 +1,5 @@
 -- One page of applications.
-SELECT application, address, secret, apikey_hash, description, active, timestamped
+SELECT application, address, secret, apikey_hash, description, active, timestamped, previous_secret, rotated
 FROM applications
 WHERE (%(application)s::text IS NULL OR application = %(application)s)
   AND (%(since)s::timestamptz IS NULL OR timestamped >= %(since)s)

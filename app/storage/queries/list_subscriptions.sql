@@ -1,5 +1,5 @@
 -- One page of subscriptions.
-SELECT subscription, application, action, handler, max_retries, description, active, timestamped
+SELECT subscription, application, action, handler, max_retries, description, active, timestamped, rate_limit, ordered
 FROM subscriptions
 WHERE deleted IS NULL
   AND (%(application)s::text IS NULL OR application = %(application)s)

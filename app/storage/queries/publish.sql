@@ -1,21 +1,38 @@
--- Store an event, its gists and its idempotency key, all or nothing; no row when the key is there already.
--- A gist's id starts with its event's, which starts with the time: new rows land beside each other in the index.
-WITH key AS (
+-- Store events, their gists and their idempotency keys, all or nothing. What its key stands for already, and what was
+-- checked against another revision of the registry, is left out; for the latter there is a row that says so. Sorted by
+-- key, so that two such statements never wait for each other crosswise.
+WITH draft AS (
+    SELECT * FROM unnest(
+        %(event)s::uuid[], %(action)s::text[], %(application)s::text[], %(payload)s::text[], %(metadata)s::text[],
+        %(deduper)s::text[], %(sleep_until)s::timestamptz[], %(publisher)s::text[], %(key)s::text[], %(digest)s::bytea[],
+        %(lane)s::bigint[], %(revision)s::bigint[]
+    ) WITH ORDINALITY AS d (event, action, application, payload, metadata, deduper, sleep_until, publisher, key, digest,
+                            lane, revision, place)
+), checked AS MATERIALIZED (
+    SELECT draft.* FROM draft JOIN registry USING (revision)
+), keyed AS (
     INSERT INTO idempotency_keys (publisher, key, event, digest)
-    VALUES (%(publisher)s, %(key)s, %(event)s, %(digest)s)
+    SELECT publisher, key, event, digest FROM checked WHERE key IS NOT NULL ORDER BY publisher, key, place
     ON CONFLICT (publisher, key) DO NOTHING
     RETURNING event
+), fresh AS MATERIALIZED (
+    SELECT * FROM checked WHERE key IS NULL OR event IN (SELECT event FROM keyed)
 ), subscriber AS MATERIALIZED (
-    SELECT subscription FROM subscriptions JOIN applications USING (application)
-    WHERE action = %(action)s AND subscriptions.active AND deleted IS NULL AND applications.active
+    SELECT action, subscription, ordered
+    FROM subscriptions JOIN applications USING (application)
+    WHERE action = ANY (%(action)s::text[]) AND subscriptions.active AND deleted IS NULL AND applications.active
+), stored AS (
+    INSERT INTO events (event, action, application, payload, metadata, deduper, sleep_until, lane, fanout)
+    SELECT event, action, application, payload::json, metadata::json, deduper, sleep_until, lane,
+           (SELECT count(*) FROM subscriber WHERE subscriber.action = fresh.action)
+    FROM fresh ORDER BY place
+    RETURNING event, position, timestamped, fanout
 ), fanout AS (
-    INSERT INTO gists (gist, event, subscription, due)
-    SELECT (left(event::text, 18) || substr(gen_random_uuid()::text, 19))::uuid, event, subscription,
-           coalesce(%(sleep_until)s::timestamptz, now())
-    FROM key CROSS JOIN subscriber
+    INSERT INTO gists (gist, event, subscription, lane, position, due)
+    SELECT gist_of(event, subscription), event, subscription, CASE WHEN ordered THEN lane END, position,
+           coalesce(sleep_until, now())
+    FROM fresh JOIN stored USING (event) JOIN subscriber USING (action) ORDER BY place
 )
-INSERT INTO events (event, action, application, payload, metadata, deduper, sleep_until, fanout)
-SELECT event, %(action)s, %(application)s, %(payload)s, %(metadata)s, %(deduper)s, %(sleep_until)s,
-       (SELECT count(*) FROM subscriber)
-FROM key
-RETURNING event, action, application, payload, metadata, deduper, sleep_until, timestamped, fanout
+SELECT event, timestamped, fanout, true AS checked FROM stored
+UNION ALL
+SELECT event, NULL, NULL, false FROM draft WHERE revision <> (SELECT revision FROM registry)

@@ -1,3 +1,3 @@
--- Give back what was claimed but not started; it is due at once.
-UPDATE gists SET claim = NULL, due = clock_timestamp()
+-- Give back what was claimed but not started; it is due as it was.
+UPDATE gists SET claim = NULL, leased = NULL
 WHERE gist = ANY(%(gist)s) AND claim = ANY(%(claim)s)

@@ -1,0 +1,106 @@
+"""Group commit: publishes that come together share one transaction, and each is answered after it is committed."""
+
+import threading
+import time
+from collections.abc import Sequence
+from queue import Empty, SimpleQueue
+
+from app.errors import AmeboError, Malformed
+from app.metrics import COMMIT_BATCH
+from app.model import Publication, Published
+from app.publishing import Commit
+
+Result = tuple[Published | None, ...]
+
+
+class Waiting:
+    """A request that waits for the commit; `done` is held until there is a result or an error."""
+
+    def __init__(self, publications: Sequence[Publication]) -> None:
+        self.publications = publications
+        self.result: Result = ()
+        self.error: BaseException | None = None
+        self.done = threading.Lock()
+        self.done.acquire()
+
+
+class GroupCommit:
+    """Collects up to `most` events, or as many as come within `window` seconds, and stores them with one `commit`.
+
+    While one batch is being committed the next comes together, so that under load the window hardly matters. A request
+    with more events than `most` is a batch of its own.
+    """
+
+    def __init__(self, commit: Commit, most: int, window: float) -> None:
+        self._commit = commit
+        self._most = most
+        self._window = window
+        self._queue: SimpleQueue[Waiting | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="commit", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Commit what is queued, and end."""
+        self._queue.put(None)
+        self._thread.join(timeout=10)
+
+    def publish(self, publications: Sequence[Publication]) -> Result:
+        """As `commit`, whose errors it raises; waits for others as long as the window at most."""
+        if len(publications) > self._most:
+            COMMIT_BATCH.observe(len(publications))
+            return self._commit(publications)
+        waiting = Waiting(publications)
+        self._queue.put(waiting)
+        waiting.done.acquire()
+        if waiting.error is not None:
+            raise waiting.error
+        return waiting.result
+
+    def _run(self) -> None:
+        ended = False
+        while not ended:
+            first = self._queue.get()
+            batch = [] if first is None else self._collect(first)
+            ended = first is None or batch[-1] is None
+            self._settle([each for each in batch if each is not None])
+
+    def _collect(self, first: Waiting) -> list[Waiting | None]:
+        batch: list[Waiting | None] = [first]
+        many, deadline = len(first.publications), time.monotonic() + self._window
+        while many < self._most:
+            try:
+                batch.append(self._queue.get(timeout=max(deadline - time.monotonic(), 0)))
+            except Empty:
+                break
+            following = batch[-1]
+            if following is None:
+                break
+            many += len(following.publications)
+        return batch
+
+    def _settle(self, batch: list[Waiting]) -> None:
+        if not batch:
+            return
+        together = [publication for waiting in batch for publication in waiting.publications]
+        COMMIT_BATCH.observe(len(together))
+        try:
+            results = iter(self._commit(together))
+            for waiting in batch:
+                waiting.result = tuple(next(results) for _ in waiting.publications)
+        except Malformed:
+            self._settle_each(batch)
+        except BaseException as error:  # noqa: BLE001  # whatever it is, somebody waits for it
+            for waiting in batch:
+                waiting.error = error
+        for waiting in batch:
+            waiting.done.release()
+
+    def _settle_each(self, batch: list[Waiting]) -> None:
+        """One of them cannot be stored, and the others shall not suffer for it."""
+        for waiting in batch:
+            try:
+                waiting.result = self._commit(waiting.publications)
+            except AmeboError as error:
+                waiting.error = error

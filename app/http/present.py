@@ -1,0 +1,68 @@
+"""The model as JSON: every field that its repr shows, under its own name; and the JSON Schema of that."""
+
+import types
+import typing
+from collections.abc import Hashable, Mapping
+from dataclasses import fields, is_dataclass
+from datetime import datetime
+from enum import Enum
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+_PLAIN: dict[Any, dict[str, Any]] = {
+    str: {"type": "string"},
+    int: {"type": "integer"},
+    float: {"type": "number"},
+    bool: {"type": "boolean"},
+    UUID: {"type": "string", "format": "uuid"},
+    datetime: {"type": "string", "format": "date-time"},
+}
+
+
+def present(item: Any, *without: str) -> dict[str, Any]:  # noqa: ANN401  # any dataclass of the model
+    """An item as JSON; secrets are not part of it, because they are not part of its repr."""
+    return {name: _plain(getattr(item, name)) for name in _shown(type(item)) if name not in without}
+
+
+@lru_cache
+def schema_of(model: type, *without: str) -> dict[str, Any]:
+    """The JSON Schema of what `present` makes of a dataclass."""
+    hints = typing.get_type_hints(model)
+    names = [name for name in _shown(model) if name not in without]
+    properties = {name: _schema(hints[name]) for name in names}
+    return {"type": "object", "properties": properties, "required": names}
+
+
+@lru_cache
+def _shown(model: Hashable) -> tuple[str, ...]:
+    return tuple(each.name for each in fields(model) if each.repr)  # type: ignore[arg-type]  # a dataclass; typed for the cache
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    if value is None or type(value) in (str, int, float, bool, dict):
+        return value
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    return present(value) if is_dataclass(value) else value
+
+
+def _schema(hint: Any) -> dict[str, Any]:  # noqa: ANN401  # a type, as it is written
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return {"anyOf": [_schema(each) for each in arguments]}
+    if hint is type(None):
+        return {"type": "null"}
+    if origin is tuple:
+        return {"type": "array", "items": _schema(arguments[0])}
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return {"type": "object"}
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return {"type": "string", "enum": [each.value for each in hint]}
+    return schema_of(hint) if is_dataclass(hint) else dict(_PLAIN[hint])

@@ -1,0 +1,88 @@
+"""Events in PostgreSQL."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg import Connection
+from psycopg.rows import class_row, dict_row, tuple_row
+
+from app.model import Event, Filters, Page, Publication, Published
+from app.storage.postgres.database import Database, compact
+from app.storage.sql import QUERIES
+
+_PLAIN = ("event", "action", "application", "deduper", "sleep_until", "publisher", "key", "digest", "lane", "revision")
+
+
+class PostgresEvents(Database):
+    """The port Events."""
+
+    def publish(self, publications: Sequence[Publication]) -> tuple[Published | None, ...]:
+        rows = self._all("publish", columns(publications), tuple_row)
+        stored = {event: (timestamped, fanout) for event, timestamped, fanout, checked in rows if checked}
+        unchecked = {event for event, _, _, checked in rows if not checked}
+        left = [each for each in publications if each.event not in stored and each.event not in unchecked]
+        before = self._published_before(left) if left else {}
+        return tuple(
+            Published(_event(each, *stored[each.event])) if each.event in stored else before.get(each.event)
+            for each in publications
+        )
+
+    def event(self, event: UUID) -> Event | None:
+        return self._find("get_event", {"event": event}, class_row(Event))
+
+    def events(self, filters: Filters, readable: Sequence[str], page: Page) -> tuple[Event, ...]:
+        return self._list("list_events", filters, page, class_row(Event), readable=list(readable))
+
+    def readable(self, application: str) -> tuple[str, ...]:
+        return tuple(action for (action,) in self._all("list_readable", {"application": application}, tuple_row))
+
+    def backfill(
+        self, subscription: UUID, filters: Filters, after: UUID | None, most: int, *, dry_run: bool
+    ) -> tuple[int, UUID | None]:
+        parameters = {"subscription": subscription, "after": after, "most": most, "dry_run": dry_run, **_times(filters)}
+        found = self._one("backfill", parameters, dict_row)
+        return found["many"], found["last"] if found["seen"] == most else None
+
+    def _published_before(self, publications: list[Publication]) -> dict[UUID, Published]:
+        """What their keys stand for. One whose key expired this very moment is not there, and counts as unchecked."""
+        parameters = {name: [getattr(each, name) for each in publications] for name in ("publisher", "key", "digest")}
+        found: dict[UUID, Published] = {}
+        for first in self._all("get_published", parameters, dict_row):
+            publication, same = publications[first.pop("place") - 1], first.pop("same_content")
+            found[publication.event] = Published(Event(**first), duplicate=True, same_content=same)
+        return found
+
+
+def publish_within(connection: Connection[Any], publications: Sequence[Publication]) -> None:
+    """As part of somebody's transaction, and whatever the revision."""
+    revision = (connection.execute(QUERIES["get_registry"].encode()).fetchone() or (0,))[0]
+    parameters = {**columns(publications), "revision": [revision] * len(publications)}
+    connection.execute(QUERIES["publish"].encode(), parameters)
+
+
+def columns(publications: Sequence[Publication]) -> dict[str, list[Any]]:
+    """One array a column."""
+    found: dict[str, list[Any]] = {name: [getattr(each, name) for each in publications] for name in _PLAIN}
+    found["payload"] = [compact(each.payload) for each in publications]
+    found["metadata"] = [compact(each.metadata) for each in publications]
+    return found
+
+
+def _event(publication: Publication, timestamped: datetime, fanout: int) -> Event:
+    return Event(
+        event=publication.event,
+        action=publication.action,
+        application=publication.application,
+        payload=publication.payload,
+        metadata=publication.metadata,
+        deduper=publication.deduper,
+        sleep_until=publication.sleep_until,
+        timestamped=timestamped,
+        fanout=fanout,
+    )
+
+
+def _times(filters: Filters) -> dict[str, datetime | None]:
+    return {"since": filters.since, "until": filters.until}

@@ -1,0 +1,2 @@
+-- The present revision.
+SELECT revision FROM registry

@@ -1,0 +1,94 @@
+"""What a bench found: lines of ours beside the peer or the limit, and whether the target was met."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.table import Table
+
+from fleet.console import out
+
+Details = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One figure. The target is for the ratio of ours to the other, or for ours itself where there is no other."""
+
+    what: str
+    ours: float
+    unit: str
+    other: float | None = None
+    beside: str = ""
+    target: float | None = None
+    at_most: bool = False
+
+    @property
+    def ratio(self) -> float | None:
+        return self.ours / self.other if self.other else None
+
+    @property
+    def missed(self) -> bool:
+        """Whether there is a target, and it was not reached."""
+        judged = self.ours if self.other is None else self.ratio
+        if self.target is None:
+            return False
+        if judged is None:
+            return True
+        return judged > self.target if self.at_most else judged < self.target
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All that one bench found; `details` are for the JSON file alone."""
+
+    title: str
+    lines: tuple[Line, ...]
+    details: Details
+
+
+def show(findings: Findings) -> None:
+    """As a table; what missed its target says so."""
+    table = Table("", title=findings.title, title_justify="left", box=None)
+    for heading in ("ours", "", "peer or limit", "ratio", "target"):
+        table.add_column(heading, justify="right")
+    table.add_column("")
+    for line in findings.lines:
+        table.add_row(*_cells(line), style="red" if line.missed else "")
+    out.print(table)
+
+
+def as_json(findings: Findings) -> dict[str, object]:
+    """With the ratios and the verdicts, so that nobody has to work them out again."""
+    return {"title": findings.title, "lines": [_as_json(line) for line in findings.lines], **findings.details}
+
+
+def grid(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Details:
+    """A table without targets: shown, and as what is saved of it."""
+    table = Table(columns[0], title=title, title_justify="left", box=None)
+    for column in columns[1:]:
+        table.add_column(column, justify="right")
+    for row in rows:
+        table.add_row(*(_number(cell) if isinstance(cell, float) else str(cell) for cell in row))
+    out.print(table)
+    return {"title": title, "columns": list(columns), "rows": [[_rounded(cell) for cell in row] for row in rows]}
+
+
+def _cells(line: Line) -> tuple[str, ...]:
+    bound = "" if line.target is None else f"{'≤' if line.at_most else '≥'} {line.target:g}"
+    other = "" if line.other is None else f"{_number(line.other)} {line.beside}"
+    ratio = "" if line.ratio is None else f"{line.ratio:.3g}"
+    return line.what, _number(line.ours), line.unit, other, ratio, bound, "MISSED" if line.missed else ""
+
+
+def _as_json(line: Line) -> dict[str, object]:
+    found = {name: _rounded(value) for name, value in asdict(line).items() if value not in (None, "")}
+    return {**found, "ratio": _rounded(line.ratio), "missed": line.missed}
+
+
+def _rounded(value: object) -> object:
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
