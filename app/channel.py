@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from typing import Any
 
 from waitress.channel import HTTPChannel
 from waitress.task import ErrorTask, WSGITask
@@ -34,7 +35,16 @@ class Refusal(ErrorTask):  # type: ignore[misc]
 
 
 class Channel(HTTPChannel):  # type: ignore[misc]
-    """A connection of a client."""
+    """A connection of a client; its server has the attribute `loop`."""
 
     task_class = Task
     error_task_class = Refusal
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401  # waitress' own
+        super().__init__(*arguments, **named)
+        self.server.loop.arm(self)
+
+    def service(self) -> None:
+        """On a thread: answer a request, then wait for the next, without a detour over the main thread."""
+        super().service()
+        self.server.loop.arm(self)

@@ -25,16 +25,18 @@ class Waiting:
 
 
 class GroupCommit:
-    """Collects up to `most` events, or as many as come within `window` seconds, and stores them with one `commit`.
+    """Collects up to `most` events and stores them with one `commit`.
 
-    While one batch is being committed the next comes together, so that under load the window hardly matters. A request
-    with more events than `most` is a batch of its own.
+    While one batch is being committed the next comes together. It waits for as many as the last one had, `window`
+    seconds at most: who publishes alone never waits, and many at once share a commit. A request with more events than
+    `most` is a batch of its own.
     """
 
     def __init__(self, commit: Commit, most: int, window: float) -> None:
         self._commit = commit
         self._most = most
         self._window = window
+        self._last = 1
         self._queue: SimpleQueue[Waiting | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="commit", daemon=True)
 
@@ -47,7 +49,7 @@ class GroupCommit:
         self._thread.join(timeout=10)
 
     def publish(self, publications: Sequence[Publication]) -> Result:
-        """As `commit`, whose errors it raises; waits for others as long as the window at most."""
+        """As `commit`, whose errors it raises."""
         if len(publications) > self._most:
             COMMIT_BATCH.observe(len(publications))
             return self._commit(publications)
@@ -70,14 +72,16 @@ class GroupCommit:
         batch: list[Waiting | None] = [first]
         many, deadline = len(first.publications), time.monotonic() + self._window
         while many < self._most:
+            patience = deadline - time.monotonic() if many < self._last else 0.0
             try:
-                batch.append(self._queue.get(timeout=max(deadline - time.monotonic(), 0)))
+                batch.append(self._queue.get(patience > 0, patience))
             except Empty:
                 break
             following = batch[-1]
             if following is None:
                 break
             many += len(following.publications)
+        self._last = many
         return batch
 
     def _settle(self, batch: list[Waiting]) -> None:

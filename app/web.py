@@ -17,6 +17,7 @@ from waitress.server import BaseWSGIServer
 from app import systemd
 from app.channel import Channel
 from app.health import Health
+from app.loop import Loop
 from app.settings import Settings
 
 LARGEST_REQUEST = 8 * 1024 * 1024  # what is larger never reaches the service, which has tighter limits of its own
@@ -47,14 +48,15 @@ class Server:
             threads=settings.threads,
             connection_limit=settings.connections,
             max_request_body_size=LARGEST_REQUEST,
-            asyncore_use_poll=True,
-            asyncore_loop_timeout=TICK,
             clear_untrusted_proxy_headers=False,  # who is believed is decided in http/limits.py
             ident="amebo",
         )
         self._listeners = [each for each in self._map.values() if isinstance(each, BaseWSGIServer)]
+        self._loop = Loop(self._map)
+        self._wake = self._listeners[0].pull_trigger
         for listener in self._listeners:
-            listener.channel_class, listener.health = Channel, health
+            listener.channel_class, listener.health, listener.loop = Channel, health, self._loop
+            listener.pull_trigger = _nothing  # threads arm their connections themselves
 
     def run(self) -> None:
         """Serve, and return when drained."""
@@ -80,7 +82,7 @@ class Server:
     def _stop(self, _signal: int, _frame: FrameType | None) -> None:
         """Only flags, and a byte through a pipe to end the poll: locks may be held where a signal strikes."""
         self._health.draining = True
-        self._listeners[0].pull_trigger()
+        self._wake()
 
     def _drain(self) -> None:
         for listener in self._listeners:
@@ -95,6 +97,7 @@ class Server:
         """An inherited socket stays open, for whoever shares it; one of our own is closed: clients go elsewhere."""
         if self._keeps_listening:
             listener.accepting = False
+            self._loop.forget(listener._fileno)  # noqa: SLF001  # waitress' name for it
             listener.del_channel()
             return
         known = -1
@@ -107,7 +110,11 @@ class Server:
         return [channel for channel in self._map.values() if isinstance(channel, Channel)]
 
     def _turn(self) -> None:
-        wasyncore.loop(timeout=TICK, use_poll=True, map=self._map, count=1)
+        self._loop.turn(TICK)
+
+
+def _nothing() -> None:
+    """Wakes nobody."""
 
 
 def serve_status(app: App, address: str) -> None:

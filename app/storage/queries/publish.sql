@@ -2,17 +2,14 @@
 -- checked against another revision of the registry, is left out; for the latter there is a row that says so. Sorted by
 -- key, so that two such statements never wait for each other crosswise.
 WITH draft AS (
-    SELECT * FROM unnest(
-        %(event)s::uuid[], %(action)s::text[], %(application)s::text[], %(payload)s::text[], %(metadata)s::text[],
-        %(deduper)s::text[], %(sleep_until)s::timestamptz[], %(publisher)s::text[], %(key)s::text[], %(digest)s::bytea[],
-        %(lane)s::bigint[], %(revision)s::bigint[]
-    ) WITH ORDINALITY AS d (event, action, application, payload, metadata, deduper, sleep_until, publisher, key, digest,
-                            lane, revision, place)
+    SELECT * FROM json_to_recordset(%(drafts)s) AS d (
+        event uuid, action text, application text, payload json, metadata json, deduper text, sleep_until timestamptz,
+        publisher text, key text, digest text, lane bigint, revision bigint, place integer)
 ), checked AS MATERIALIZED (
     SELECT draft.* FROM draft JOIN registry USING (revision)
 ), keyed AS (
     INSERT INTO idempotency_keys (publisher, key, event, digest)
-    SELECT publisher, key, event, digest FROM checked WHERE key IS NOT NULL ORDER BY publisher, key, place
+    SELECT publisher, key, event, decode(digest, 'hex') FROM checked WHERE key IS NOT NULL ORDER BY publisher, key, place
     ON CONFLICT (publisher, key) DO NOTHING
     RETURNING event
 ), fresh AS MATERIALIZED (
@@ -20,10 +17,10 @@ WITH draft AS (
 ), subscriber AS MATERIALIZED (
     SELECT action, subscription, ordered
     FROM subscriptions JOIN applications USING (application)
-    WHERE action = ANY (%(action)s::text[]) AND subscriptions.active AND deleted IS NULL AND applications.active
+    WHERE action IN (SELECT action FROM draft) AND subscriptions.active AND deleted IS NULL AND applications.active
 ), stored AS (
     INSERT INTO events (event, action, application, payload, metadata, deduper, sleep_until, lane, fanout)
-    SELECT event, action, application, payload::json, metadata::json, deduper, sleep_until, lane,
+    SELECT event, action, application, payload, metadata, deduper, sleep_until, lane,
            (SELECT count(*) FROM subscriber WHERE subscriber.action = fresh.action)
     FROM fresh ORDER BY place
     RETURNING event, position, timestamped, fanout
