@@ -72,7 +72,7 @@ class Dispatcher:
             self._awake.clear()
             room = self._room()
             claim = await self._claim(room) if room.limit else Claim(more=True)
-            self._left_some = claim.more
+            self._left_some = claim.more or any(held >= room.free for held in room.busy.values())
             if self._stopping:
                 await self._give_back(claim.deliveries)
                 break
@@ -120,7 +120,7 @@ class Dispatcher:
         for it again and again meanwhile would only slow that commit down.
         """
         many = len(claim.deliveries)
-        if not (room.limit and claim.more and many >= self._settings.rest_when):
+        if not (claim.more and room.limit and many >= self._settings.rest_when):
             seconds = min(SOON, self._settings.idles) if many else await self._until_due()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._awake.wait(), seconds)
