@@ -1,6 +1,6 @@
 """The use case of publishing: one event or a thousand, each checked, then stored together."""
 
-import secrets
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -126,7 +126,7 @@ def _checked(catalogue: Catalogue, principal: Principal, draft: Draft) -> Public
     now = datetime.now(UTC)
     key = _key(draft)
     return Publication(
-        event=rules.uuid7(now, secrets.randbits(62)),
+        event=rules.uuid7(now, random.getrandbits(62)),  # to be unique, not to be secret
         action=draft.action,
         application=known.action.application,
         payload=draft.payload,

@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
+from app import jsontext
 from app.errors import Forbidden
 from app.model import (
     Application,
@@ -184,8 +185,7 @@ def _is_recent(timestamp: str, now: datetime) -> bool:
 
 def content_digest(action: str, payload: Json, metadata: Json, sleep_until: float | str | None) -> bytes:
     """The same for two publications with the same content, whatever the order of their keys."""
-    content = json.dumps([action, payload, metadata, sleep_until], sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(content.encode()).digest()
+    return hashlib.sha256(jsontext.canonical([action, payload, metadata, sleep_until])).digest()
 
 
 def lane(metadata: Json) -> int:

@@ -1,6 +1,5 @@
 """Every error in the one shape of the contract, and the one table from errors to statuses."""
 
-import json
 import logging
 import math
 from collections.abc import Sequence
@@ -9,7 +8,7 @@ from typing import Any
 import falcon
 from falcon.media import JSONHandler
 
-from app import errors
+from app import errors, jsontext
 
 STATUS: dict[type[errors.AmeboError], int] = {
     errors.Malformed: 400,
@@ -29,7 +28,7 @@ log = logging.getLogger("amebo.http")
 
 def install(app: falcon.App[Any, Any]) -> None:
     """Let every error, also those of the framework and those nobody thought of, leave in the contract's shape."""
-    app.resp_options.media_handlers[falcon.MEDIA_JSON] = JSONHandler(dumps=json.dumps)  # ASCII: any string can be sent
+    app.resp_options.media_handlers[falcon.MEDIA_JSON] = JSONHandler(dumps=jsontext.dumps)
     app.add_error_handler(Exception, _unforeseen)
     app.add_error_handler(falcon.HTTPError, _of_framework)
     app.add_error_handler(errors.AmeboError, _of_amebo)

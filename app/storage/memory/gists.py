@@ -1,13 +1,12 @@
 """Gists in memory: the queue."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from itertools import groupby
 from uuid import UUID, uuid4
 
-from app import rules
+from app import jsontext, rules
 from app.model import (
     Backlog,
     Breaker,
@@ -157,8 +156,8 @@ class MemoryGists(MemoryEvents):
             subscription=gist.subscription,
             action=event.action,
             application=subscription.application,
-            payload=json.dumps(event.payload, separators=(",", ":")),
-            metadata=json.dumps(event.metadata, separators=(",", ":")),
+            payload=jsontext.dumps(event.payload),
+            metadata=jsontext.dumps(event.metadata),
             timestamped=event.timestamped,
             wanted=max(gist.timestamped, event.sleep_until or gist.timestamped),
             url=rules.handler_url(application.address, subscription.handler),

@@ -1,6 +1,5 @@
 """The pool, and the few ways in which the rest of this folder asks it."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -14,7 +13,7 @@ from psycopg.rows import BaseRowFactory, dict_row
 from psycopg.types.json import Json as AsJson
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
-from app import rules
+from app import jsontext, rules
 from app.errors import Conflict, Malformed, Unavailable
 from app.model import AuditEntry, Filters, Json, Page
 from app.storage.connection import BoundedConnection, patient
@@ -22,8 +21,7 @@ from app.storage.sql import QUERIES
 
 Row = TypeVar("Row")
 Pool = ConnectionPool[Connection[Any]]
-compact = partial(json.dumps, separators=(",", ":"))
-AsCompactJson = partial(AsJson, dumps=compact)
+AsCompactJson = partial(AsJson, dumps=jsontext.dumps)
 
 
 def connect(dsn: str, connections: int, patience: float = 3.0, *, durable: bool = True) -> Pool:

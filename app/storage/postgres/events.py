@@ -9,8 +9,9 @@ from uuid import UUID
 from psycopg import Connection
 from psycopg.rows import class_row, dict_row, tuple_row
 
+from app import jsontext
 from app.model import Event, Filters, Page, Publication, Published
-from app.storage.postgres.database import Database, compact
+from app.storage.postgres.database import Database
 from app.storage.sql import QUERIES
 
 
@@ -63,7 +64,7 @@ def publish_within(connection: Connection[Any], publications: Sequence[Publicati
 
 def drafts(publications: Sequence[Publication]) -> str:
     """One parameter for all of them: an array for each column takes several times as long to write down."""
-    return compact([_draft(each, place) for place, each in enumerate(publications)])
+    return jsontext.dumps([_draft(each, place) for place, each in enumerate(publications)])
 
 
 def _draft(publication: Publication, place: int) -> dict[str, Any]:
