@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from queue import Empty, SimpleQueue
 
@@ -10,6 +11,7 @@ from app.metrics import COMMIT_BATCH
 from app.model import Publication, Published
 from app.publishing import Commit
 
+MEMORY = 16  # batches by which it is told whether somebody publishes alone
 Result = tuple[Published | None, ...]
 
 
@@ -27,7 +29,7 @@ class Waiting:
 class GroupCommit:
     """Collects up to `most` events and stores them with one `commit`.
 
-    While one batch is being committed the next comes together. It waits for as many as the last one had, `window`
+    While one batch is being committed the next comes together. It waits for as many as one of the last had, `window`
     seconds at most: who publishes alone never waits, and many at once share a commit. A request with more events than
     `most` is a batch of its own.
     """
@@ -36,7 +38,7 @@ class GroupCommit:
         self._commit = commit
         self._most = most
         self._window = window
-        self._last = 1
+        self._recent = deque([1], maxlen=MEMORY)
         self._queue: SimpleQueue[Waiting | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="commit", daemon=True)
 
@@ -70,9 +72,10 @@ class GroupCommit:
 
     def _collect(self, first: Waiting) -> list[Waiting | None]:
         batch: list[Waiting | None] = [first]
+        expected = max(self._recent)
         many, deadline = len(first.publications), time.monotonic() + self._window
         while many < self._most:
-            patience = deadline - time.monotonic() if many < self._last else 0.0
+            patience = deadline - time.monotonic() if many < expected else 0.0
             try:
                 batch.append(self._queue.get(patience > 0, patience))
             except Empty:
@@ -81,7 +84,7 @@ class GroupCommit:
             if following is None:
                 break
             many += len(following.publications)
-        self._last = many
+        self._recent.append(many)
         return batch
 
     def _settle(self, batch: list[Waiting]) -> None:

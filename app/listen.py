@@ -27,18 +27,28 @@ Say = Callable[[str], None]
 
 
 def run(port: int, host: str = "127.0.0.1", secrets: tuple[str, ...] = (), status: int = 204) -> None:
-    """Listen in the foreground until SIGINT or SIGTERM, which stay blocked: the process is about to end."""
+    """Listen in the foreground until SIGINT or SIGTERM."""
     if not 200 <= status <= 599:
         raise AmeboError(f"--status {status} is not what a handler answers; give one from 200 to 599")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # whatever the terminal can show
-    ends = (signal.SIGINT, signal.SIGTERM)
-    signal.pthread_sigmask(signal.SIG_BLOCK, ends)
-    with receiver(port, host, secrets, status) as bound:
+    with _held_back(signal.SIGINT, signal.SIGTERM) as ends, receiver(port, host, secrets, status) as bound:
         unchecked = "" if secrets else "; without AMEBO_WEBHOOK_SECRET no signature is checked"
         shown = f"[{host}]" if ":" in host else host
         _say(f"listening on http://{shown}:{bound}, answering {status}{unchecked}; Ctrl-C ends it")
         signal.sigwait(ends)
+
+
+@contextlib.contextmanager
+def _held_back(*numbers: signal.Signals) -> Iterator[tuple[signal.Signals, ...]]:
+    """Signals to be waited for, which interrupt nothing; in the end as before, or every child would inherit that."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield numbers
+    finally:
+        while signal.sigtimedwait(numbers, 0):  # one Ctrl-C more, while it was ending already
+            pass
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def secrets_in(environment: Mapping[str, str]) -> tuple[str, ...]:

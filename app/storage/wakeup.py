@@ -1,4 +1,4 @@
-"""Waking dispatchers: NOTIFY outside of any data transaction and at most 50 times a second, LISTEN on its own session.
+"""Waking dispatchers: NOTIFY outside of any data transaction and at most 20 times a second, LISTEN on its own session.
 
 Losing a wake-up costs a poll's time, never an event.
 """
@@ -14,7 +14,7 @@ from psycopg import AsyncConnection, Connection, Error
 from app.storage.connection import patient
 
 CHANNEL = "amebo_gists"
-DEBOUNCE = 0.02
+DEBOUNCE = 0.05
 RETRY = 2.0
 log = logging.getLogger("amebo.wakeup")
 
@@ -54,7 +54,7 @@ class Waker:
         while True:
             self._work.wait()
             self._work.clear()
-            connection.execute(f"NOTIFY {CHANNEL}")
+            connection.execute(f"NOTIFY {CHANNEL}", prepare=False)  # prepared, nobody would count it
             if self._ended.wait(DEBOUNCE):
                 return
 

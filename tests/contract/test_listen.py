@@ -27,7 +27,6 @@ from tests.contract import processes
 from tests.contract.processes import ROOT, Processes, login, until
 from tests.contract.test_client import SECRET, register
 
-PROGRAM = "import os, sys; from app import listen; listen.run(0, '127.0.0.1', listen.secrets_in(os.environ), {status})"
 BODY = json.dumps({"event": str(UUID(int=3)), "action": "order.placed", "payload": {"id": 1}, "attempt": 1})
 
 
@@ -65,7 +64,7 @@ def listening() -> Iterator[Listening]:
             environment = {name: value for name, value in os.environ.items() if name != "AMEBO_WEBHOOK_SECRET"}
             if secrets is not None:
                 environment["AMEBO_WEBHOOK_SECRET"] = secrets
-            argv = [sys.executable, "-c", PROGRAM.format(status=status)]
+            argv = [sys.executable, "-m", "app", "listen", "--port", "0", "--status", str(status)]
             popen = subprocess.Popen(argv, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
             stack.enter_context(popen)
             stack.callback(popen.kill)
@@ -252,8 +251,10 @@ def test_answers_what_it_is_told_to(status: int, length: str | None) -> None:
 
 
 def test_a_port_that_is_taken_is_an_error_with_a_way_out(port: int) -> None:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     with pytest.raises(AmeboError, match=f"port {port}: Address already in use; try another port"):
         listen.run(port)
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before  # else nothing started from here could be ended
 
 
 @pytest.mark.parametrize("status", [0, 100, 199, 600])
