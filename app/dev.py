@@ -6,14 +6,13 @@ import secrets
 import signal
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import FrameType
 
+from app import listen
 from app.cluster import throwaway
 from app.errors import AmeboError
 
@@ -59,7 +58,7 @@ def run(port: int) -> None:
     """Run it all in the foreground and leave nothing behind."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
-    with contextlib.suppress(Stop), throwaway() as cluster, _receiver() as receiver:
+    with contextlib.suppress(Stop), throwaway() as cluster, listen.receiver() as receiver:
         environment = _environment(cluster.dsn, port)
         with _running("migrate", environment) as migration:
             if migration.wait() != 0:
@@ -113,27 +112,6 @@ def _await_ready(port: int, web: subprocess.Popen[bytes]) -> None:
             return
         time.sleep(0.1)
     raise AmeboError(f"the web process is not ready on port {port}; what it said is above")
-
-
-@contextlib.contextmanager
-def _receiver() -> Iterator[int]:
-    """Something to deliver to: prints each webhook, and answers 200."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Receiver)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server.server_port
-    server.shutdown()
-
-
-class _Receiver(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:  # the name is http.server's
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        _say(f"webhook {self.path} {self.headers['X-Amebo-Delivery']} {body.decode()}")
-        self.send_response(200)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing beside the webhook itself."""
 
 
 def _say(text: str) -> None:

@@ -155,8 +155,9 @@ def standard_signature(secret: str, identity: str, timestamp: str, body: bytes) 
 def standard_key(secret: str) -> bytes:
     """`whsec_` announces base64; any other secret is a key as it stands."""
     if secret.startswith("whsec_"):
+        text = secret.removeprefix("whsec_")
         try:
-            return base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+            return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)  # as other libraries do
         except binascii.Error:
             pass
     return secret.encode()

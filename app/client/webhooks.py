@@ -80,8 +80,9 @@ def verify_signature(
 def signing_key(secret: str) -> bytes:
     """`whsec_` announces base64; any other secret is a key as it stands."""
     if secret.startswith("whsec_"):
+        text = secret.removeprefix("whsec_")
         try:
-            return base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+            return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
         except binascii.Error:
             pass
     return secret.encode()
