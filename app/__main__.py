@@ -16,6 +16,7 @@ from app import __version__, audit, dev, dispatcher, listen, logs, metrics, sche
 from app.broker import Broker
 from app.catalogue import Catalogues
 from app.commit import GroupCommit
+from app.console import add_console
 from app.credentials import Administrator, SignIn, Tokens
 from app.delivery.guard import Guard
 from app.errors import AmeboError
@@ -47,7 +48,10 @@ def run_web(chosen: Settings) -> None:
         helpers = (waker, minutes, commit)
         for helper in helpers:
             helper.start()
-        server = web.Server(create_app(services), chosen, services.health)
+        app = create_app(services)
+        if chosen.console:
+            add_console(app, services, chosen.secret)
+        server = web.Server(app, chosen, services.health)
         web.serve_status(create_status_app(services.health), chosen.status_socket)
         server.run()
         for helper in reversed(helpers):

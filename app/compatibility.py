@@ -1,43 +1,32 @@
-"""Which change of a schema breaks whom: a comparison that finds every break, and reports what it cannot compare as one.
+"""Which change of a schema breaks whom: a comparison that misses no break, and reports what it cannot compare as one.
 
-BACKWARD: who reads with the new schema accepts all that was written under the old one; FORWARD: the reverse; FULL: both.
+BACKWARD: who reads with the new schema accepts all that was written under the old; FORWARD: the reverse; FULL: both.
 What is not declared is taken not to be written: where an object leaves other properties open by saying nothing about
-them, adding an optional property is no break, though data that held another thing under that name would now be refused.
+them, adding an optional one is no break, though data that held another thing under that name would now be refused.
 Who does expect such data says `"additionalProperties": true`, and then it is a break; closing an open object always is.
 """
 
-from collections.abc import Iterator
-from fractions import Fraction
+from collections.abc import Callable, Iterator
+from typing import Any
 
-from app import conjunction
-from app.conjunction import Conjunction, Document, Incomparable, Plain, Schema, are_disjoint
+from app import conjunction, narrowing
+from app.conjunction import ARRAY, NUMBER, OBJECT, TYPES, Conjunction, Document, Incomparable, Plain, Schema
 from app.errors import Violation
 from app.model import Compatibility, Json
+from app.narrowing import Break, Pair, can_occur
+from app.sameness import are_disjoint, is_same
 
 MOST_BREAKS = 100
-MOST_STEPS = 5_000
+MOST_STEPS = 10_000
+MOST_MATCHES = 100_000
 MOST_VALUES = 1_000  # of an enum, tried one by one
-ANNOTATIONS = {
-    *(
-        "$schema",
-        "$id",
-        "$comment",
-        "$anchor",
-        "$dynamicAnchor",
-        "$recursiveAnchor",
-        "$defs",
-        "definitions",
-        "$vocabulary",
-    ),
-    *("title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly", "contentSchema"),
-}
 _BACKWARD = "who reads with the new schema would refuse what was written under the old one"
 _FORWARD = "who reads with the old schema would refuse what is written under the new one"
 
 
 def breaks(old: Json, new: Json, mode: Compatibility) -> tuple[Violation, ...]:
     """Each break of the mode, by its place in the schema that is read with; empty when the change may pass."""
-    if mode is Compatibility.NONE or _is_same(old, new):
+    if mode is Compatibility.NONE or conjunction.identity(old) == conjunction.identity(new):
         return ()
     found: list[Violation] = []
     if mode in (Compatibility.BACKWARD, Compatibility.FULL):
@@ -47,291 +36,276 @@ def breaks(old: Json, new: Json, mode: Compatibility) -> tuple[Violation, ...]:
     return tuple(dict.fromkeys(found))[:MOST_BREAKS]
 
 
-def _is_same(old: Schema, new: Schema) -> bool:
-    """Whether nothing differs but the order of names; what the words mean is not asked."""
-    return bool(conjunction.identity(old) == conjunction.identity(new))
-
-
-def _refused(written: Json, read: Json, whom: str) -> Iterator[Violation]:
+def _refused(written: Json, read: Json, whom: str) -> list[Violation]:
     try:
-        comparison = _Comparison(Document(written), Document(read))
-        for path, what in comparison.breaks():
-            yield Violation(path, f"{what}: {whom}")
-    except (Incomparable, RecursionError) as error:
-        reason = str(error) if isinstance(error, Incomparable) else "it is nested too deeply"
-        yield Violation("schemata", f"cannot be compared, {reason}; perhaps {whom}")
-
-
-Break = tuple[str, str]  # where, and what changed there
+        found = _Comparison(Document(written), Document(read)).breaks()
+    except Incomparable as error:
+        found = [("schemata", f"cannot be compared, {error}")]
+    except RecursionError:
+        found = [("schemata", "cannot be compared, it is nested too deeply")]
+    return [Violation(path, f"{what}: {whom}") for path, what in found]
 
 
 class _Comparison:
     """One direction. A pair that is met again while it is compared holds: only a finite value could show otherwise."""
 
     def __init__(self, written: Document, read: Document) -> None:
+        if written.draft != read.draft:
+            raise Incomparable("they are of different drafts")
+        if (written.patterns + read.patterns) * (written.names + read.names) > MOST_MATCHES:
+            raise Incomparable("there are too many patterns for its properties")
         self._written = written
         self._read = read
         self._open: dict[tuple[int, ...], int] = {}
         self._done: dict[tuple[int, ...], list[Break]] = {}
-        self._assumed = MOST_STEPS  # the outermost open pair that the answer in hand leans on
-        self._steps = 0
+        self._leans_on = MOST_STEPS  # the outermost open pair that the answer in hand was built on
+        self._kept: list[tuple[Conjunction, Schema]] = []  # what is alive keeps its id, and pairs are known by ids
 
     def breaks(self) -> list[Break]:
+        """Of the whole schema."""
+        if is_same(self._written, self._written.root, self._read, self._read.root):
+            return []
         return self._within(Conjunction(self._written, (self._written.root,)), self._read.root, "schemata")
 
     def _within(self, written: Conjunction, read: Schema, path: str) -> list[Break]:
         """Why some value that is written would be refused."""
-        key = (id(read), *sorted(map(id, written.schemas)))
+        key = (id(read), *sorted({id(schema) for schema in (*written.schemas, *written.written_out)}))
         if key in self._done:
             return self._done[key]
         if key in self._open:
-            self._assumed = min(self._assumed, self._open[key])
+            self._leans_on = min(self._leans_on, self._open[key])
             return []
-        self._count()
-        around, self._assumed = self._assumed, MOST_STEPS
+        self._count(written, read)
+        around, self._leans_on = self._leans_on, MOST_STEPS
         depth = self._open[key] = len(self._open)
         found = [each for plain in self._read.flat(read) for each in self._within_plain(written, plain, path)]
         del self._open[key]
-        if found or self._assumed >= depth:  # it leans on nothing that is still open
+        if found or self._leans_on >= depth:  # a break stays one; the rest holds if what it leans on does
             self._done[key] = found
-            self._assumed = around
-        self._assumed = min(self._assumed, around)
+        if self._leans_on >= depth:
+            self._leans_on = MOST_STEPS
+        self._leans_on = min(self._leans_on, around)
         return found
 
-    def _count(self) -> None:
-        self._steps += 1
-        if self._steps > MOST_STEPS:
+    def _count(self, written: Conjunction, read: Schema) -> None:
+        self._kept.append((written, read))
+        if len(self._kept) > MOST_STEPS:
             raise Incomparable("there are too many combinations")
 
     def _within_plain(self, written: Conjunction, read: Plain, path: str) -> list[Break]:
-        """Directly; or else by the alternatives of what is written, each of which must pass."""
+        """By the values that there are, or by keywords, or else by the alternatives of what is written."""
         plain = written.plain
         if not conjunction.types(plain):
             return []
-        found = list(self._by_values(plain, read, path))
-        if found != [_UNTRIED]:
-            return found
+        refused = self._refused_values(plain, read)
+        if refused is not None:
+            return [(path, f"refuses {str(value)[:60]!r}") for value in refused]
         found = list(self._by_keywords(written, plain, read, path))
-        if not found:
-            return []
-        for pieces in _alternatives(written, plain):
-            self._count()
-            split = [each for piece in pieces for each in self._within_plain(piece, read, path)]
-            return split if not split or len(split) <= len(found) else found
-        return found
+        pieces = _pieces(written, plain, read) if found else []
+        return [] if pieces and not any(self._within_piece(piece, read, path) for piece in pieces) else found
 
-    def _by_values(self, plain: list[Plain], read: Plain, path: str) -> Iterator[Break]:
-        """Where enum or const name what is written, each value is tried."""
+    def _within_piece(self, written: Conjunction, read: Plain, path: str) -> list[Break]:
+        self._count(written, read)
+        return self._within_plain(written, read, path)
+
+    def _refused_values(self, plain: list[Plain], read: Plain) -> list[Any] | None:
+        """Where enum or const name what is written, each value that all else lets through is tried."""
         values = conjunction.values(plain)
         if values is None or len(values) > MOST_VALUES:
-            yield _UNTRIED
-            return
-        types = conjunction.types(plain)
-        for value in values:
-            if conjunction.type_of(value) in types:
-                admitted = self._read.admits(read, value)
-                if admitted is None:
-                    yield _UNTRIED
-                    return
-                if not admitted:
-                    yield path, f"refuses {str(value)[:60]!r}"
+            return None
+        for schema in plain:
+            never = {conjunction.identity(value) for value in self._written.refused(schema, values) or ()}
+            values = [value for value in values if conjunction.identity(value) not in never]
+        return self._read.refused(read, values)
 
     def _by_keywords(self, written: Conjunction, plain: list[Plain], read: Plain, path: str) -> Iterator[Break]:
         types = conjunction.types(plain)
-        for keyword in read.keys() - ANNOTATIONS:
-            check, concerned = _CHECKS.get(keyword, (None, frozenset()))
-            if check is not None and (not concerned or types & concerned):
-                yield from check(self, written, plain, read, f"{path}.{keyword}")
+        for keyword in sorted(read):
+            pair = Pair(written, plain, read, keyword, f"{path}.{keyword}")
+            if keyword in narrowing.CHECKS:
+                check, concerned = narrowing.CHECKS[keyword]
+                yield from check(pair) if types & concerned else ()
+            elif keyword in _CHECKS:
+                within, concerned = _CHECKS[keyword]
+                yield from within(self, pair) if types & concerned and not self._is_kept(pair) else ()
 
-    def type(self, _: Conjunction, plain: list[Plain], read: Plain, path: str) -> Iterator[Break]:
-        lost = conjunction.types(plain) - conjunction.types([{"type": read["type"]}])
-        if lost:
-            names = sorted("number" if name == "fraction" else name for name in lost)
-            yield (
-                path,
-                f"no longer takes {' or '.join(names)}" if len(lost) < len(conjunction.TYPES) else "narrows the type",
-            )
+    def _is_kept(self, pair: Pair) -> bool:
+        """Whether what is written says the same, where the meaning of a keyword is hard to compare otherwise."""
+        together = _TOGETHER.get(pair.keyword, ())
+        wanted = {each: pair.read[each] for each in together if each in pair.read}
+        said = [{each: schema[each] for each in together if each in schema} for schema in pair.plain]
+        return bool(together) and any(is_same(self._written, each, self._read, wanted) for each in said)
 
-    def listed(self, _: Conjunction, plain: list[Plain], read: Plain, path: str) -> Iterator[Break]:
-        few: dict[str, list[object]] = {"null": [None], "boolean": [True, False]}
-        types = conjunction.types(plain)
-        values = conjunction.values([read]) or []
-        if not types <= few.keys() or not all(conjunction.is_in(v, values) for name in types for v in few[name]):
-            yield path, "takes only the values listed"
+    def properties(self, pair: Pair) -> Iterator[Break]:
+        for name, schema in pair.wanted.items():
+            yield from self._member(pair, name, schema, f"{pair.path}.{name}")
 
-    def minimum(self, _: Conjunction, plain: list[Plain], read: Plain, path: str) -> Iterator[Break]:
-        kinds = [{"type": s["type"]} for s in plain if "type" in s]
-        for bound in (conjunction.lower, conjunction.upper):
-            wanted, known = bound([read, *kinds]), bound(plain)
-            if wanted is not None and (known is None or known < wanted):
-                yield path, "narrows the range of numbers"
-
-    def multiple(self, _: Conjunction, plain: list[Plain], read: Plain, path: str) -> Iterator[Break]:
-        step = Fraction(str(read["multipleOf"]))
-        known = [Fraction(str(s["multipleOf"])) for s in plain if "multipleOf" in s]
-        known += [Fraction(1)] if "fraction" not in conjunction.types(plain) else []
-        if step not in known and not any((given / step).denominator == 1 and step.denominator == 1 for given in known):
-            yield path, f"wants multiples of {read['multipleOf']}"
-
-    def least(self, _: Conjunction, plain: list[Plain], read: Plain, path: str) -> Iterator[Break]:
-        keyword = path.rpartition(".")[2]
-        known = max((schema.get(keyword, 0) for schema in plain), default=0)
-        if keyword == "minProperties":
-            known = max(known, len(conjunction.required(plain)))
-        if known < read[keyword]:
-            yield path, f"wants {read[keyword]} at least, where {known} was enough"
-
-    def most(self, _: Conjunction, plain: list[Plain], read: Plain, path: str) -> Iterator[Break]:
-        keyword = path.rpartition(".")[2]
-        known = [schema[keyword] for schema in plain if keyword in schema]
-        if not known or min(known) > read[keyword]:
-            yield path, f"wants {read[keyword]} at most"
-
-    def literal(self, _: Conjunction, plain: list[Plain], read: Plain, path: str) -> Iterator[Break]:
-        """What is compared by its text alone; whether one pattern takes all that another does is not asked."""
-        keyword = path.rpartition(".")[2]
-        if not any(_is_same(schema.get(keyword, _UNTRIED), read[keyword]) for schema in plain):
-            yield path, f"wants {str(read[keyword])[:60]!r}"
-
-    def unique(self, _: Conjunction, plain: list[Plain], read: Plain, path: str) -> Iterator[Break]:
-        if read["uniqueItems"] and not any(s.get("uniqueItems") or s.get("maxItems", 2) <= 1 for s in plain):
-            yield path, "wants every item once"
-
-    def required(self, _: Conjunction, plain: list[Plain], read: Plain, path: str) -> Iterator[Break]:
-        for name in sorted(set(read["required"]) - conjunction.required(plain)):
-            yield path, f"requires {name[:60]!r}, which could be left out"
-
-    def properties(self, written: Conjunction, plain: list[Plain], read: Plain, path: str) -> Iterator[Break]:
-        for name, schema in read["properties"].items():
-            yield from self._member(written, plain, name, schema, f"{path}.{name}")
-
-    def patterns(self, written: Conjunction, plain: list[Plain], read: Plain, path: str) -> Iterator[Break]:
-        for pattern, schema in read["patternProperties"].items():
-            for name in _declared(written):
+    def patterns(self, pair: Pair) -> Iterator[Break]:
+        for pattern, schema in pair.wanted.items():
+            path = f"{pair.path}.{pattern}"
+            for name in sorted(pair.written.declared):
                 if conjunction.matches(pattern, name):
-                    yield from self._member(written, plain, name, schema, f"{path}.{pattern}")
-            for other, part in _patterns(plain):
-                both = [part] if other != pattern else [p for o, p in _patterns(plain) if o == pattern]
-                yield from self._within(Conjunction(written.document, tuple(both)), schema, f"{path}.{pattern}")
-            yield from self._others(written, plain, schema, f"{path}.{pattern}")
+                    yield from self._member(pair, name, schema, path)
+            for other, part in _patterns(pair.plain):
+                both = [same for name, same in _patterns(pair.plain) if name == pattern == other] or [part]
+                yield from self._within(Conjunction(pair.written.document, tuple(both)), schema, path)
+            yield from self._others(pair, schema, path)
 
-    def additional(self, written: Conjunction, plain: list[Plain], read: Plain, path: str) -> Iterator[Break]:
-        schema = read["additionalProperties"]
-        known = read.get("patternProperties", {})
-        for name in _declared(written):
-            if name not in read.get("properties", {}) and not any(conjunction.matches(p, name) for p in known):
-                yield from self._member(written, plain, name, schema, f"{path}.{name}")
-        for pattern, part in _patterns(plain):
+    def additional(self, pair: Pair) -> Iterator[Break]:
+        known = pair.read.get("patternProperties", {})
+        for name in sorted(pair.written.declared):
+            if name not in pair.read.get("properties", {}) and not any(conjunction.matches(p, name) for p in known):
+                yield from self._member(pair, name, pair.wanted, f"{pair.path}.{name}")
+        for pattern, part in _patterns(pair.plain):
             if pattern not in known:
-                yield from self._within(Conjunction(written.document, (part,)), schema, path)
-        if not any("additionalProperties" in s for s in plain) and not _takes_all(schema):
-            yield path, "closes what was open to other properties"
-        yield from self._others(written, plain, schema, path)
+                yield from self._within(Conjunction(pair.written.document, (part,)), pair.wanted, pair.path)
+        if not pair.known and not conjunction.takes_all(pair.wanted):
+            yield pair.path, "closes what was open to other properties"
+        yield from self._others(pair, pair.wanted, pair.path)
 
-    def _member(
-        self, written: Conjunction, plain: list[Plain], name: str, schema: Schema, path: str
-    ) -> Iterator[Break]:
-        said = conjunction.member(plain, name)
-        if said is None and name not in _declared(written):
-            return  # nobody says a word about it, so it is not written
-        if schema is False and not any(part is False for part in said or ()):
-            yield path, f"no longer takes the property {name[:60]!r}"
-        else:
-            yield from self._within(Conjunction(written.document, said or (True,)), schema, path)
+    def _member(self, pair: Pair, name: str, schema: Schema, path: str) -> Iterator[Break]:
+        if can_occur(pair, name):
+            said = conjunction.member(pair.plain, name) or (True,)
+            found = self._within(Conjunction(pair.written.document, said), schema, path)
+            yield from [(path, f"takes no property {name[:60]!r}")] if found and schema is False else found
 
-    def _others(self, written: Conjunction, plain: list[Plain], schema: Schema, path: str) -> Iterator[Break]:
-        """Properties under any name, where they are announced by a schema."""
-        said = tuple(s["additionalProperties"] for s in plain if "additionalProperties" in s)
+    def _others(self, pair: Pair, schema: Schema, path: str) -> Iterator[Break]:
+        """Properties of any name, where a schema announces them."""
+        said = tuple(each["additionalProperties"] for each in pair.plain if "additionalProperties" in each)
         if said:
-            yield from self._within(Conjunction(written.document, said), schema, path)
+            yield from self._within(Conjunction(pair.written.document, said), schema, path)
 
-    def names(self, written: Conjunction, plain: list[Plain], read: Plain, path: str) -> Iterator[Break]:
-        said = tuple(schema["propertyNames"] for schema in plain if "propertyNames" in schema)
-        closed = any(s.get("additionalProperties") is False and "patternProperties" not in s for s in plain)
-        open_names = any("additionalProperties" in s or "patternProperties" in s for s in plain) and not closed
-        if open_names or said:
-            yield from self._within(
-                Conjunction(written.document, (*said, {"type": "string"})), read["propertyNames"], path
-            )
+    def names(self, pair: Pair) -> Iterator[Break]:
+        said = [each["additionalProperties"] for each in pair.plain if "additionalProperties" in each]
+        if pair.known or any(_patterns(pair.plain)) or (said and False not in said):
+            any_name = Conjunction(pair.written.document, (*pair.known, {"type": "string"}))
+            yield from self._within(any_name, pair.wanted, pair.path)
             return
-        for name in _declared(written):
-            yield from self._within(Conjunction(written.document, ({"const": name},)), read["propertyNames"], path)
+        for name in sorted(pair.written.declared):
+            yield from self._within(Conjunction(pair.written.document, ({"const": name},)), pair.wanted, pair.path)
 
-    def dependent(self, written: Conjunction, plain: list[Plain], read: Plain, path: str) -> Iterator[Break]:
-        for name, wanted in read["dependentRequired"].items():
-            known = conjunction.required(plain)
-            for schema in plain:
-                known |= set(schema.get("dependentRequired", {}).get(name, ()))
-            missing = set(wanted) - known
-            if missing and self._can_occur(written, plain, name):
-                yield f"{path}.{name}", f"requires {sorted(missing)[0][:60]!r}, which could be left out"
+    def dependents(self, pair: Pair) -> Iterator[Break]:
+        for name, schema in pair.wanted.items():
+            if can_occur(pair, name):
+                known = [each[name] for each in pair.known if name in each]
+                there = pair.written.also({"required": [name]}, *known)
+                yield from self._within(there, schema, f"{pair.path}.{name}")
 
-    def dependents(self, written: Conjunction, plain: list[Plain], read: Plain, path: str) -> Iterator[Break]:
-        for name, schema in read["dependentSchemas"].items():
-            if self._can_occur(written, plain, name):
-                known = [s["dependentSchemas"][name] for s in plain if name in s.get("dependentSchemas", {})]
-                yield from self._within(written.also({"required": [name]}, *known), schema, f"{path}.{name}")
+    def items(self, pair: Pair) -> Iterator[Break]:
+        """Of prefixItems and items together: they are one list with a rest, which is met at the last index."""
+        if pair.keyword == "items" and "prefixItems" in pair.read:
+            return  # compared with prefixItems
+        longest = min((each["maxItems"] for each in pair.plain if "maxItems" in each), default=float("inf"))
+        rest = conjunction.longest_prefix([*pair.plain, pair.read])
+        for index in range(rest + 1):
+            said = Conjunction(pair.written.document, conjunction.item(pair.plain, index) or (True,))
+            for schema in conjunction.item([pair.read], index) if index < longest else ():
+                yield from self._within(said, schema, pair.path if index == rest else f"{pair.path}.{index}")
 
-    def _can_occur(self, written: Conjunction, plain: list[Plain], name: str) -> bool:
-        said = conjunction.member(plain, name)
-        return False not in (said or ()) and (said is not None or name in _declared(written))
-
-    def items(self, written: Conjunction, plain: list[Plain], read: Plain, path: str) -> Iterator[Break]:
-        """Both prefixItems and items, whichever the schema has: they are one list with a rest."""
-        if path.endswith(".items") and "prefixItems" in read:
-            return  # it was compared at prefixItems
-        longest = max((s.get("maxItems", float("inf")) for s in plain), key=lambda most: -most, default=float("inf"))
-        until = max(conjunction.longest_prefix(plain), conjunction.longest_prefix([read]))
-        for index in range(until + 1):
-            if index < longest:
-                said = Conjunction(written.document, conjunction.item(plain, index) or (True,))
-                for schema in conjunction.item([read], index):
-                    yield from self._within(said, schema, path if index == until else f"{path}.{index}")
-
-    def contains(self, written: Conjunction, plain: list[Plain], read: Plain, path: str) -> Iterator[Break]:
-        least = read.get("minContains", 1)
-        for schema in plain:
-            if "contains" in schema and schema.get("minContains", 1) >= least and "maxContains" not in read:
-                inner = Conjunction(written.document, (schema["contains"],))
-                if not self._within(inner, read["contains"], path):
+    def contains(self, pair: Pair) -> Iterator[Break]:
+        least = pair.read.get("minContains", 1)
+        for schema in pair.plain:
+            if "contains" in schema and schema.get("minContains", 1) >= least and "maxContains" not in pair.read:
+                inner = Conjunction(pair.written.document, (schema["contains"],))
+                if not self._within(inner, pair.wanted, pair.path):
                     return
-        if not self._is_kept(plain, read, ("contains", "minContains", "maxContains")):
-            yield path, "wants certain items among the others"
+        if least > 0 or "maxContains" in pair.read:
+            yield pair.path, "wants certain items among the others"
 
-    def any_of(self, written: Conjunction, plain: list[Plain], read: Plain, path: str) -> Iterator[Break]:
-        if not any(not self._within(written, branch, path) for branch in read["anyOf"]):
-            yield path, "has no alternative that takes all of it"
+    def any_of(self, pair: Pair) -> Iterator[Break]:
+        if all(self._within(pair.written, branch, pair.path) for branch in pair.wanted):
+            yield pair.path, "has no alternative that takes all of it"
 
-    def one_of(self, written: Conjunction, plain: list[Plain], read: Plain, path: str) -> Iterator[Break]:
-        branches = read["oneOf"]
-        for index, branch in enumerate(branches):
-            others = [other for place, other in enumerate(branches) if place != index]
-            if all(are_disjoint(written, Conjunction(self._read, (other,))) for other in others):
-                if not self._within(written, branch, path):
-                    return
-        yield path, "has not just one alternative that takes all of it"
+    def one_of(self, pair: Pair) -> Iterator[Break]:
+        near = []
+        for branch in pair.wanted:
+            self._count(pair.written, branch)
+            near += [] if are_disjoint(pair.written, self._reading(branch)) else [branch]
+        if len(near) != 1 or self._within(pair.written, near[0], pair.path):
+            yield pair.path, "has not just one alternative that takes all of it"
 
-    def negation(self, written: Conjunction, plain: list[Plain], read: Plain, path: str) -> Iterator[Break]:
-        if not are_disjoint(written, Conjunction(self._read, (read["not"],))):
-            yield path, "excludes what may be written"
+    def negation(self, pair: Pair) -> Iterator[Break]:
+        if not are_disjoint(pair.written, self._reading(pair.wanted)):
+            yield pair.path, "excludes what may be written"
 
-    def condition(self, written: Conjunction, plain: list[Plain], read: Plain, path: str) -> Iterator[Break]:
-        """Both outcomes must hold for all of it, unless what is written meets one of them for certain."""
-        then, otherwise = read.get("then", True), read.get("else", True)
-        wanted = [then, otherwise]
-        if not self._within(written, read["if"], path):
-            wanted = [then]
-        elif are_disjoint(written, Conjunction(self._read, (read["if"],))):
-            wanted = [otherwise]
-        for schema in wanted:
-            yield from self._within(written, schema, path)
+    def condition(self, pair: Pair) -> Iterator[Break]:
+        """Each outcome that can come about must hold; where what is written has the same condition, it says more."""
+        met, unmet = pair.written, pair.written
+        for schema in pair.plain:
+            if "if" in schema and is_same(self._written, schema["if"], self._read, pair.wanted):
+                met = met.also(schema["if"], schema.get("then", True))
+                unmet = unmet.also({"not": schema["if"]}, schema.get("else", True))
+        if not are_disjoint(pair.written, self._reading(pair.wanted)):
+            yield from self._within(met, pair.read.get("then", True), pair.path)
+        if self._within(pair.written, pair.wanted, pair.path):
+            yield from self._within(unmet, pair.read.get("else", True), pair.path)
 
-    def unevaluated(self, _: Conjunction, plain: list[Plain], read: Plain, path: str) -> Iterator[Break]:
-        if read[path.rpartition(".")[2]] is not True:
-            yield path, "cannot be compared, since it depends on what its neighbours evaluate"
-
-    def _is_kept(self, plain: list[Plain], read: Plain, keywords: tuple[str, ...]) -> bool:
-        return False
+    def _reading(self, schema: Schema) -> Conjunction:
+        return Conjunction(self._read, (schema,))
 
 
-_UNTRIED: Break = ("", "")
+def _pieces(written: Conjunction, plain: list[Plain], read: Plain) -> list[Conjunction]:
+    """What is written, in pieces that are all of it together; () where that is no help."""
+    for place, schema in enumerate(plain):
+        for keyword, branches in _BRANCHES.items():
+            if keyword in schema:
+                gone = {keyword, "unevaluatedProperties", "unevaluatedItems"}  # for these depend on what is cut out
+                rest = {each: value for each, value in schema.items() if each not in gone}
+                others = (*plain[:place], rest, *plain[place + 1 :])
+                base = Conjunction(written.document, (), others, written.declared)
+                return [base.also(*branch) for branch in branches(schema)]
+    types = conjunction.types(plain)
+    if len(types) == 1 or types == NUMBER or read.keys().isdisjoint({"anyOf", "oneOf", "if", "not"}):
+        return []
+    names = types - {"integer"} if types >= NUMBER else types  # a number is one piece
+    return [written.also({"type": "number" if name == "fraction" else name}) for name in sorted(names)]
+
+
+def _any_of(schema: Plain) -> list[tuple[Schema, ...]]:
+    return [(branch,) for branch in schema["anyOf"]]
+
+
+def _one_of(schema: Plain) -> list[tuple[Schema, ...]]:
+    """Each branch, and that it is none of the others."""
+    branches = list(enumerate(schema["oneOf"]))
+    return [(branch, *({"not": other} for at, other in branches if at != place)) for place, branch in branches]
+
+
+def _if(schema: Plain) -> list[tuple[Schema, ...]]:
+    return [(schema["if"], schema.get("then", True)), ({"not": schema["if"]}, schema.get("else", True))]
+
+
+def _dependent(schema: Plain) -> list[tuple[Schema, ...]]:
+    """With the first property and what depends on it, or without it."""
+    (name, part), *others = schema["dependentSchemas"].items() or [("", True)]
+    rest = {"dependentSchemas": dict(others)} if others else True
+    return [(rest, part, {"required": [name]}), (rest, {"properties": {name: False}})]
+
+
+def _patterns(plain: list[Plain]) -> Iterator[tuple[str, Schema]]:
+    for schema in plain:
+        yield from schema.get("patternProperties", {}).items()
+
+
+_BRANCHES = {"anyOf": _any_of, "oneOf": _one_of, "if": _if, "dependentSchemas": _dependent}
+_CHECKS: dict[str, tuple[Callable[[_Comparison, Pair], Iterator[Break]], frozenset[str]]] = {
+    "properties": (_Comparison.properties, OBJECT),
+    "patternProperties": (_Comparison.patterns, OBJECT),
+    "additionalProperties": (_Comparison.additional, OBJECT),
+    "propertyNames": (_Comparison.names, OBJECT),
+    "dependentSchemas": (_Comparison.dependents, OBJECT),
+    "prefixItems": (_Comparison.items, ARRAY),
+    "items": (_Comparison.items, ARRAY),
+    "contains": (_Comparison.contains, ARRAY),
+    "anyOf": (_Comparison.any_of, TYPES),
+    "oneOf": (_Comparison.one_of, TYPES),
+    "not": (_Comparison.negation, TYPES),
+    "if": (_Comparison.condition, TYPES),
+}
+_TOGETHER = {
+    "anyOf": ("anyOf",),
+    "oneOf": ("oneOf",),
+    "not": ("not",),
+    "if": ("if", "then", "else"),
+    "contains": ("contains", "minContains", "maxContains"),
+}

@@ -1,24 +1,33 @@
 """What a JSON Schema says once its references and allOf are written out: plain schemas that all hold for one value."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from math import ceil, floor
 from typing import Any
 
 from app.effort import pointed, subschemas
 from app.model import Json
-from app.schema import compiled
+from app.schema import LATEST, Validator, compiled
 
 Schema = Any  # a JSON Schema, which may be true or false
 Plain = dict[str, Any]  # a schema without $ref and allOf, in the words of 2020-12
 TYPES = frozenset({"null", "boolean", "object", "array", "string", "integer", "fraction"})
+MOST_HELD = 1_000  # places of a document that is made ready again and again, to try values where it has references
 OBJECT, ARRAY, STRING = frozenset({"object"}), frozenset({"array"}), frozenset({"string"})
 NUMBER = frozenset({"integer", "fraction"})
 NEVER: Plain = {"enum": []}
 _UNNAMED = ("$recursiveRef", "$dynamicRef", "$vocabulary")
 _CONJOINED = ("$ref", "allOf")
+DRAFT_7 = "http://json-schema.org/draft-07/schema"
+_UNKNOWN = {  # words that a draft does not have, and so ignores
+    DRAFT_7: {
+        *("dependentRequired", "dependentSchemas", "prefixItems", "unevaluatedItems", "unevaluatedProperties"),
+        *("minContains", "maxContains"),
+    },
+    "https://json-schema.org/draft/2019-09/schema": {"prefixItems"},
+}
 _EVALUATING = frozenset({"$ref", "allOf", "anyOf", "oneOf", "if", "not", "dependentSchemas", "dependencies"})
 
 
@@ -32,10 +41,14 @@ class Document:
     def __init__(self, root: Json) -> None:
         """Raises Incomparable for a schema with documents of their own inside, or with dynamic references."""
         self.root = root
-        self.is_draft_7 = "draft-07" in str(root.get("$schema", ""))
+        self.draft = str(root.get("$schema", LATEST)).removesuffix("#")
+        self.is_draft_7 = self.draft == DRAFT_7
         subs, lost = subschemas(root)
         if lost or any(sub.resource is not root or not sub.schema.keys().isdisjoint(_UNNAMED) for sub in subs):
             raise Incomparable("it refers to what only a reader of it can find")
+        self.places = len(subs)
+        self.names = sum(len(sub.members) for sub in subs)
+        self.patterns = sum(keyword == "patternProperties" for sub in subs for keyword, _ in sub.patterns)
         self._anchors = {
             str(sub.schema[keyword]).removeprefix("#"): sub.schema
             for sub in subs
@@ -54,7 +67,8 @@ class Document:
                 return
         for part in schema.get("allOf", ()):
             yield from self.flat(part)
-        rest = {keyword: value for keyword, value in schema.items() if keyword not in _CONJOINED}
+        ignored = _UNKNOWN.get(self.draft, set()).union(_CONJOINED)
+        rest = {keyword: value for keyword, value in schema.items() if keyword not in ignored}
         if "additionalProperties" not in rest and "unevaluatedProperties" in rest and _EVALUATING.isdisjoint(schema):
             rest["additionalProperties"] = rest.pop("unevaluatedProperties")
         if rest:
@@ -65,8 +79,11 @@ class Document:
         references = [ref for sub in subschemas(schema)[0] for ref in sub.references]
         if any(not ref.startswith(("#/$defs/", "#/definitions/")) for ref in references):
             return None
-        held = {keyword: self.root[keyword] for keyword in ("$schema", "$defs", "definitions") if keyword in self.root}
-        validator = compiled({**(_of_draft_7(schema) if self.is_draft_7 else schema), **held})
+        if references and self.places > MOST_HELD:
+            return None
+        with_it = ("$schema", "$defs", "definitions") if references else ("$schema",)
+        held = {keyword: self.root[keyword] for keyword in with_it if keyword in self.root}
+        validator = compiled({**self._in_its_words(schema), **held})
         return [value for value in values if validator.violations(value)]
 
     def declared(self, schema: Schema, seen: tuple[int, ...] = ()) -> Iterator[str]:
@@ -88,6 +105,16 @@ class Document:
         for part in parts:
             yield from self.declared(part, seen)
 
+    def _in_its_words(self, schema: Plain) -> Plain:
+        """Older drafts have other words for tuples, and Draft 7 for what depends; a schema is tried in its own."""
+        old = dict(schema)
+        if self.draft != LATEST and "prefixItems" in old:
+            rest = {"additionalItems": old["items"]} if "items" in old else {}
+            old = {**old, "items": old.pop("prefixItems"), **rest}
+        if self.is_draft_7:
+            old["dependencies"] = {**old.pop("dependentRequired", {}), **old.pop("dependentSchemas", {})}
+        return old
+
     def named(self, ref: str) -> Schema:
         """What a reference means."""
         return self._anchors[ref[1:]] if ref[1:] in self._anchors else pointed(self.root, ref)
@@ -95,8 +122,10 @@ class Document:
 
 def _plain(schema: Plain) -> Plain:
     for name, part in schema.pop("dependencies", {}).items():
-        keyword = "dependentRequired" if isinstance(part, list) else "dependentSchemas"
-        schema[keyword] = {**schema.get(keyword, {}), name: part}
+        keyword, known = ("dependentRequired", []) if isinstance(part, list) else ("dependentSchemas", True)
+        known = schema.get(keyword, {}).get(name, known)
+        both = [*known, *part] if isinstance(part, list) else part if known is True else {"allOf": [known, part]}
+        schema[keyword] = {**schema.get(keyword, {}), name: both}
     if isinstance(schema.get("items"), list):
         schema["prefixItems"] = schema.pop("items")
         if "additionalItems" in schema:
@@ -105,32 +134,27 @@ def _plain(schema: Plain) -> Plain:
     return schema
 
 
-def _of_draft_7(schema: Plain) -> Plain:
-    """Draft 7 has other words for tuples and dependencies; a plain schema goes back to them before it is tried."""
-    old = dict(schema)
-    if "prefixItems" in old:
-        rest = {"additionalItems": old["items"]} if "items" in old else {}
-        old = {**old, "items": old.pop("prefixItems"), **rest}
-    old["dependencies"] = {**old.pop("dependentRequired", {}), **old.pop("dependentSchemas", {})}
-    return old
-
-
 @dataclass(frozen=True)
 class Conjunction:
     """Schemas of one document that all hold for a value, as they stand there."""
 
     document: Document
     schemas: tuple[Schema, ...]
+    written_out: tuple[Plain, ...] = ()
+    names: frozenset[str] = frozenset()  # properties that what it was cut out of declares
 
-    @property
+    @cached_property
     def plain(self) -> list[Plain]:
-        return [plain for schema in self.schemas for plain in self.document.flat(schema)]
+        return [*self.written_out, *(plain for schema in self.schemas for plain in self.document.flat(schema))]
 
     def also(self, *schemas: Schema) -> "Conjunction":
-        return Conjunction(self.document, (*self.schemas, *schemas))
+        return replace(self, schemas=(*self.schemas, *schemas))
 
-    def declared(self) -> list[str]:
-        return sorted({name for schema in self.schemas for name in self.document.declared(schema)})
+    @cached_property
+    def declared(self) -> frozenset[str]:
+        """Every property that is named, in whichever branch."""
+        parts = (*self.schemas, *self.written_out)
+        return self.names.union(*(self.document.declared(schema) for schema in parts))
 
 
 ANNOTATIONS = {
@@ -145,6 +169,8 @@ def types(plain: list[Plain]) -> frozenset[str]:
     for schema in plain:
         if "type" in schema:
             found &= _types(schema["type"])
+        if "not" in schema and takes_all(schema["not"]):
+            found = frozenset()
     found_values = values(plain)
     return found if found_values is None else found & {type_of(value) for value in found_values}
 
@@ -170,12 +196,14 @@ def values(plain: list[Plain]) -> list[Any] | None:
     for schema in plain:
         for keyword in schema.keys() & {"enum", "const"}:
             listed = schema["enum"] if keyword == "enum" else [schema["const"]]
-            found = listed if found is None else [value for value in found if is_in(value, listed)]
+            found = listed if found is None else among(found, listed)
     return found
 
 
-def is_in(value: object, listed: list[Any]) -> bool:
-    return any(identity(value) == identity(other) for other in listed)
+def among(values: list[Any], listed: list[Any]) -> list[Any]:
+    """Those of the values that are listed, too."""
+    known = {identity(other) for other in listed}
+    return [value for value in values if identity(value) in known]
 
 
 def identity(value: object) -> object:
@@ -219,12 +247,16 @@ def member(plain: list[Plain], name: str) -> tuple[Schema, ...] | None:
         if not named and "additionalProperties" in schema:
             named = [schema["additionalProperties"]]
         found += named
-    return tuple(found) if found else None
+    return _once(found) if found else None
 
 
-@lru_cache(maxsize=10_000)
 def matches(pattern: str, name: str) -> bool:
-    return not compiled({"pattern": pattern}).violations(name)
+    return not _pattern(pattern).violations(name)
+
+
+@lru_cache(maxsize=1_000)
+def _pattern(pattern: str) -> Validator:
+    return compiled({"pattern": pattern})
 
 
 def item(plain: list[Plain], index: int) -> tuple[Schema, ...]:
@@ -233,74 +265,17 @@ def item(plain: list[Plain], index: int) -> tuple[Schema, ...]:
     for schema in plain:
         prefix = schema.get("prefixItems", ())
         found += [prefix[index]] if index < len(prefix) else [schema["items"]] if "items" in schema else []
-    return tuple(found)
+    return _once(found)
+
+
+def _once(schemas: list[Schema]) -> tuple[Schema, ...]:
+    """Each place of the document once, or a recursive schema would say more of a value at each level, without end."""
+    return tuple({id(schema): schema for schema in schemas}.values())
+
+
+def takes_all(schema: Schema) -> bool:
+    return schema is True or (isinstance(schema, dict) and schema.keys() <= ANNOTATIONS)
 
 
 def longest_prefix(plain: list[Plain]) -> int:
     return max((len(schema.get("prefixItems", ())) for schema in plain), default=0)
-
-
-def are_disjoint(one: Conjunction, other: Conjunction, depth: int = 3) -> bool:
-    """Whether no value can satisfy both, as far as types, values and required properties show it."""
-    left, right = one.plain, other.plain
-    both = types(left) & types(right)
-    if not both or _excludes(left, one.document, other):
-        return True
-    found, others = values(left), values(right)
-    if found is not None and others is not None:
-        return not any(is_in(value, others) for value in found)
-    if depth == 0 or not both <= OBJECT:
-        return False
-    named = [
-        required(plain) | {name for schema in plain for name in schema.get("properties", ())} for plain in (left, right)
-    ]
-    return any(
-        are_disjoint(Conjunction(one.document, here), Conjunction(other.document, there), depth - 1)
-        for name in (required(left) | required(right)) & named[0] & named[1]
-        if (here := member(left, name)) and (there := member(right, name))
-    )
-
-
-def _excludes(plain: list[Plain], document: Document, other: Conjunction) -> bool:
-    """Whether it says in so many words that it is not the other."""
-    excluded = [schema["not"] for schema in plain if "not" in schema]
-    return any(is_same(document, no, other.document, part) for no in excluded for part in other.schemas)
-
-
-def is_same(document: Document, one: Schema, other_document: Document, other: Schema) -> bool:
-    """Whether two schemas differ in annotations alone, and all that they refer to as well."""
-    met: set[tuple[int, int]] = set()
-
-    def same(left: Schema, right: Schema) -> bool:
-        if (id(left), id(right)) in met:
-            return True
-        met.add((id(left), id(right)))
-        if bare(left) != bare(right):
-            return False
-        pairs = zip(_references(left), _references(right), strict=True)
-        return all(same(document.named(ref), other_document.named(ref)) for ref, _ in pairs)
-
-    return document.is_draft_7 == other_document.is_draft_7 and same(one, other)
-
-
-def _references(schema: Schema) -> list[str]:
-    return [] if isinstance(schema, bool) else sorted(ref for sub in subschemas(schema)[0] for ref in sub.references)
-
-
-def bare(schema: Schema) -> object:
-    """A schema without annotations, in a form that is equal for schemas of one meaning."""
-    if not isinstance(schema, dict):
-        return identity(schema)
-    return frozenset(
-        (keyword, _bare(keyword, value)) for keyword, value in schema.items() if keyword not in ANNOTATIONS
-    )
-
-
-def _bare(keyword: str, value: Any) -> object:
-    if keyword in ("properties", "patternProperties", "dependentSchemas", "dependencies") and isinstance(value, dict):
-        return frozenset((name, bare(part)) for name, part in value.items())
-    if keyword in ("allOf", "anyOf", "oneOf", "prefixItems", "items") and isinstance(value, list):
-        return tuple(bare(part) for part in value)
-    if keyword in ("required", "enum") and isinstance(value, list):
-        return frozenset(identity(each) for each in value)
-    return identity(value) if keyword in ("const", "default", "enum") else bare(value)
