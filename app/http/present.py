@@ -2,7 +2,7 @@
 
 import types
 import typing
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from enum import Enum
@@ -19,6 +19,8 @@ _PLAIN: dict[Any, dict[str, Any]] = {
     datetime: {"type": "string", "format": "date-time"},
 }
 
+_SHOWN: dict[type, tuple[str, ...]] = {}
+
 
 def present(item: Any, *without: str) -> dict[str, Any]:  # noqa: ANN401  # any dataclass of the model
     """An item as JSON; secrets are not part of it, because they are not part of its repr."""
@@ -34,9 +36,10 @@ def schema_of(model: type, *without: str) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": names}
 
 
-@lru_cache
-def _shown(model: Hashable) -> tuple[str, ...]:
-    return tuple(each.name for each in fields(model) if each.repr)  # type: ignore[arg-type]  # a dataclass; typed for the cache
+def _shown(model: type) -> tuple[str, ...]:
+    if model not in _SHOWN:
+        _SHOWN[model] = tuple(each.name for each in fields(model) if each.repr)
+    return _SHOWN[model]
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401
