@@ -16,6 +16,7 @@ from bench.broker.postgres import SETTINGS, Durable, durable, filesystem
 from fleet.console import out
 
 ROOT = Path(__file__).parents[1]
+LOAD = os.getloadavg()  # before anything was started: what else the machine was doing
 
 
 class Bench(Protocol):
@@ -64,7 +65,7 @@ def _measure(name: str, *, quick: bool) -> bool:
 
 def save(name: str, measured: dict[str, object]) -> None:
     """With the machine it was measured on."""
-    machine = {"cores": os.cpu_count(), "python": platform.python_version()}
+    machine = {"cores": os.cpu_count(), "python": platform.python_version(), "load_before": LOAD[0]}
     path = ROOT / "bench/results" / f"{name}.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps({"machine": machine, **measured}, indent=2) + "\n")

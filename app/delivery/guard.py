@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")  # all that is given out; beyond it are local addresses
 
 
 class RefusedAddress(OSError):
@@ -24,7 +25,7 @@ class Guard:
     def admits(self, address: str) -> bool:
         """Whether this very address may be dialled."""
         ip = _unwrap(ipaddress.ip_address(address.split("%")[0]))
-        if ip.is_global and not ip.is_multicast:
+        if _is_public(ip):
             return True
         return any(ip.version == network.version and ip in network for network in self.allowed)
 
@@ -44,6 +45,10 @@ class Guard:
         if not self.admits(address[0]):
             raise RefusedAddress(errno.EACCES, f"{address[0]} is a private address")
         return socket.socket(family, kind, protocol)
+
+
+def _is_public(ip: Address) -> bool:
+    return ip.is_global and not ip.is_multicast and (ip.version == 4 or ip in _GLOBAL_UNICAST)
 
 
 def _unwrap(ip: Address) -> Address:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from enum import Enum
-from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -27,7 +26,6 @@ def present(item: Any, *without: str) -> dict[str, Any]:  # noqa: ANN401  # any 
     return {name: _plain(getattr(item, name)) for name in _shown(type(item)) if name not in without}
 
 
-@lru_cache
 def schema_of(model: type, *without: str) -> dict[str, Any]:
     """The JSON Schema of what `present` makes of a dataclass."""
     hints = typing.get_type_hints(model)
@@ -68,4 +66,4 @@ def _schema(hint: Any) -> dict[str, Any]:  # noqa: ANN401  # a type, as it is wr
         return {"type": "object"}
     if isinstance(hint, type) and issubclass(hint, Enum):
         return {"type": "string", "enum": [each.value for each in hint]}
-    return schema_of(hint) if is_dataclass(hint) else dict(_PLAIN[hint])
+    return dict(_PLAIN[hint]) if hint in _PLAIN else schema_of(hint)

@@ -47,12 +47,13 @@ SERVICE = (
     "GRANT USAGE ON SCHEMA public TO {role}",
     "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}",
     "REVOKE INSERT, UPDATE, DELETE ON migrations FROM {role}",
+    "REVOKE UPDATE, DELETE ON audit FROM {role}",  # what was written stays
 )
 READER = (  # everything but what credentials are made of
     "GRANT USAGE ON SCHEMA public TO {role}",
     "GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}",
     "REVOKE SELECT ON applications FROM {role}",
-    "GRANT SELECT (application, address, description, active, timestamped) ON applications TO {role}",
+    "GRANT SELECT (application, address, description, active, timestamped, rotated) ON applications TO {role}",
 )
 
 

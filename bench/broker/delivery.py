@@ -26,7 +26,7 @@ from bench.broker.processes import until
 from bench.broker.receiver import Receiver, receiving
 from bench.broker.service import Service, service
 
-AT_ONCE = Settings().envelope
+AT_ONCE = Settings().places_at_once
 PATIENCE = 600.0
 _NOBODY = UUID(int=0)
 _SECRET = secrets.token_urlsafe(24)
@@ -86,6 +86,7 @@ def _deliveries(url: str, count: int) -> Iterator[Delivery]:
             payload=json.dumps(load.payload(number)),
             metadata="{}",
             timestamped=now,
+            wanted=now,
             url=url,
             secrets=(_SECRET,),
             attempt=1,

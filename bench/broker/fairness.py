@@ -20,10 +20,8 @@ def measure(cluster: Durable, *, quick: bool) -> Findings:
     with receiving(ENDPOINTS) as receivers, service(database) as running:
         running.web()
         publisher = running.register(*(receiver.url for receiver in receivers))
-        answering = _drained(running, database, publisher, receivers, events)
-        until(database.is_delivered, 60, "the first half to be recorded")
-        receivers[-1].ask("/hang")
-        hanging = _drained(running, database, publisher, receivers, events)
+        answering = _drained(running, database, publisher, receivers, events, hangs=False)
+        hanging = _drained(running, database, publisher, receivers, events, hangs=True)
         slots = receivers[-1].count()
     lines = (
         Line("nine beside one that hangs", hanging, "deliveries/s", answering, "tenth answers", target=0.9),
@@ -33,17 +31,26 @@ def measure(cluster: Durable, *, quick: bool) -> Findings:
 
 
 def _drained(
-    running: Service, database: Database, publisher: load.Publisher, receivers: tuple[Receiver, ...], events: int
+    running: Service,
+    database: Database,
+    publisher: load.Publisher,
+    receivers: tuple[Receiver, ...],
+    events: int,
+    *,
+    hangs: bool,
 ) -> float:
     """What the nine receive together a second, from the first receipt of any to the last of all."""
     for receiver in receivers:
         receiver.ask("/reset")
+    receivers[-1].ask("/hang" if hangs else "/answer")
     load.fill(publisher, events)
     database.level()
     nine = receivers[:-1]
     with running.dispatching():
         until(lambda: all(len(each.stamps()) >= events for each in nine), 300, "the nine to have everything")
         counts = [each.ask("/counts") for each in nine]
+        if not hangs:
+            until(database.is_delivered, 60, "the deliveries to be recorded")
     span: float = max(each["last"] for each in counts) - min(each["first"] for each in counts)
     received: int = sum(each["count"] for each in counts)
     return received / span

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 
-from fleet.console import out
-
 Details = dict[str, Any]
+out = Console(highlight=False, width=max(Console().width, 110))  # also where the output is no terminal
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,8 @@ class Findings:
 
 def show(findings: Findings) -> None:
     """As a table; what missed its target says so."""
+    if not findings.lines:
+        return
     table = Table("", title=findings.title, title_justify="left", box=None)
     for heading in ("ours", "", "peer or limit", "ratio", "target"):
         table.add_column(heading, justify="right")

@@ -8,19 +8,22 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from uuid import uuid4
 
 import psycopg
 import pytest
 
+from app import audit, rules
+from app.broker import Broker
 from app.cluster import Cluster
 from app.errors import Unavailable
 from app.health import Health
-from app.model import Completion, Delivery, Status, Subscription
+from app.model import Delivery, Status, Subscription
 from app.storage import connection, postgres
 from app.storage.migrate import MIGRATIONS, REQUIRED, migrate
 from app.storage.postgres import Pool, PostgresStorage
+from tests.contract.examples import ADMIN, application, claim, paused, publish, shop
 from tests.contract.processes import until
-from tests.contract.test_storage import action, application, publication, subscription
 
 
 @pytest.fixture
@@ -68,17 +71,58 @@ def test_roles_get_what_they_need_and_no_more(empty: str) -> None:
         migrate(empty, "test_service", "test_reader")
     with psycopg.connect(f"{empty} user=test_service", autocommit=True) as service:
         service.execute("DELETE FROM events")
-        with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            service.execute("DELETE FROM migrations")
+        assert refused(
+            service,
+            "DELETE FROM migrations",
+            "UPDATE audit SET actor = 'somebody else'",
+            "DELETE FROM audit",
+            "TRUNCATE audit",
+            "DROP TABLE audit",
+            "ALTER TABLE audit DISABLE TRIGGER ALL",
+        )
     with psycopg.connect(f"{empty} user=test_reader", autocommit=True) as reader:
-        reader.execute("SELECT application, address FROM applications")
-        for forbidden in ("SELECT secret FROM applications", "DELETE FROM events"):
-            with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                reader.execute(forbidden)
+        reader.execute("SELECT application, address, rotated FROM applications")
+        reader.execute("SELECT * FROM audit")
+        assert refused(
+            reader,
+            "SELECT secret FROM applications",
+            "SELECT previous_secret FROM applications",
+            "SELECT apikey_hash FROM applications",
+            "SELECT * FROM applications",
+            "SELECT applications FROM applications",
+            "DELETE FROM events",
+            "INSERT INTO audit SELECT * FROM audit",
+        )
     with psycopg.connect(empty, autocommit=True) as superuser:
         for role in ("test_service", "test_reader"):
             superuser.execute(f"DROP OWNED BY {role}")
             superuser.execute(f"DROP ROLE {role}")
+
+
+def refused(connection: psycopg.Connection, *statements: str) -> bool:
+    for statement in statements:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute(statement.encode())
+    return True
+
+
+def test_the_service_s_role_does_all_that_the_service_does(empty: str) -> None:
+    with psycopg.connect(empty, autocommit=True) as superuser:
+        superuser.execute("DROP ROLE IF EXISTS test_worker")
+        superuser.execute("CREATE ROLE test_worker LOGIN")
+        migrate(empty, "test_worker", "r")
+    pool = postgres.connect(f"{empty} user=test_worker", 1)
+    storage = PostgresStorage(pool)
+    shop(storage)
+    assert publish(storage, "k").event.fanout == 1
+    Broker(storage).complete([(each, None) for each in claim(storage)])
+    storage.expire(timedelta(days=1), 10)
+    storage.save_application(application("shop", active=False), ADMIN, "switch application off")
+    assert audit.verify(storage) == 4
+    pool.close()
+    with psycopg.connect(empty, autocommit=True) as superuser:
+        superuser.execute("DROP OWNED BY test_worker")
+        superuser.execute("DROP ROLE test_worker")
 
 
 def test_while_the_database_is_away_it_says_so_soon_and_recovers_by_itself(cluster: Cluster, pool: Pool) -> None:
@@ -124,11 +168,9 @@ def storage(pool: Pool) -> PostgresStorage:
 @pytest.fixture
 def off(storage: PostgresStorage) -> Subscription:
     """A subscription that is off, and has something to deliver."""
-    storage.add_application(application("shop"))
-    storage.add_action(action("order.placed"))
-    subscribed = storage.subscribe(subscription())
-    storage.publish(publication())
-    saved = storage.save_subscription(replace(subscribed, active=False))
+    subscribed = shop(storage)
+    publish(storage)
+    saved = storage.save_subscription(replace(subscribed, active=False), "shop")
     assert saved is not None
     return saved
 
@@ -136,10 +178,10 @@ def off(storage: PostgresStorage) -> Subscription:
 def test_pausing_waits_for_who_is_switching_the_subscription_on(
     dsn: str, storage: PostgresStorage, off: Subscription
 ) -> None:
-    (delivery,) = storage.claim(1, timedelta(seconds=60))
+    (delivery,) = claim(storage)
     with ThreadPoolExecutor() as threads, psycopg.connect(dsn) as other:
         other.execute("UPDATE subscriptions SET active = true WHERE subscription = %s", [off.subscription])
-        completing = threads.submit(storage.complete, (paused(delivery),))
+        completing = threads.submit(storage.complete, [paused(delivery)], ())
         until(lambda: waits(dsn))
         other.commit()
         assert completing.result() == 1
@@ -149,20 +191,16 @@ def test_pausing_waits_for_who_is_switching_the_subscription_on(
 def test_a_subscription_is_on_only_when_what_it_paused_is_due(
     dsn: str, storage: PostgresStorage, off: Subscription
 ) -> None:
-    (delivery,) = storage.claim(1, timedelta(seconds=60))
-    storage.complete((paused(delivery),))
+    (delivery,) = claim(storage)
+    storage.complete([paused(delivery)], ())
     with ThreadPoolExecutor() as threads, psycopg.connect(dsn) as other:
         other.execute("SELECT FROM gists WHERE gist = %s FOR UPDATE", [delivery.gist])
-        saving = threads.submit(storage.save_subscription, replace(off, active=True))
+        saving = threads.submit(storage.save_subscription, replace(off, active=True), "shop")
         until(lambda: waits(dsn))
         assert storage.subscription(off.subscription) == off
         other.rollback()
         assert saving.result() == replace(off, active=True)
     assert status(storage, delivery) is Status.PENDING
-
-
-def paused(delivery: Delivery) -> Completion:
-    return Completion(delivery, Status.PAUSED, None, 0)
 
 
 def status(storage: PostgresStorage, delivery: Delivery) -> Status | None:
@@ -176,3 +214,34 @@ def waits(dsn: str) -> bool:
         asked = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
         found = observer.execute(asked).fetchone()
         return found is not None and found[0] > 0
+
+
+def test_the_key_of_somebody_who_gives_up_is_free_again(dsn: str, storage: PostgresStorage) -> None:
+    shop(storage)
+    with ThreadPoolExecutor() as threads, psycopg.connect(dsn) as other:
+        other.execute(
+            "INSERT INTO idempotency_keys (publisher, key, event, digest) VALUES ('shop', 'k', gen_random_uuid(), '')"
+        )
+        publishing = threads.submit(publish, storage, "k")
+        until(lambda: waits(dsn))
+        other.rollback()
+        assert not publishing.result().duplicate
+
+
+def test_a_claim_passes_over_what_somebody_else_is_taking(dsn: str, storage: PostgresStorage) -> None:
+    shop(storage)
+    first, second = publish(storage).event, publish(storage).event
+    with psycopg.connect(dsn) as other:
+        other.execute("SELECT FROM gists WHERE event = %s FOR UPDATE", [first.event])
+        assert [each.event for each in claim(storage)] == [second.event]
+        assert claim(storage) == ()
+        other.rollback()
+    assert [each.event for each in claim(storage)] == [first.event]
+
+
+def test_a_gist_has_the_same_id_in_sql(dsn: str) -> None:
+    pairs = [(uuid4(), uuid4()) for _ in range(100)]
+    with psycopg.connect(dsn) as connection:
+        asked = "SELECT gist_of(event, subscription) FROM unnest(%s::uuid[], %s::uuid[]) AS pair (event, subscription)"
+        found = [gist for (gist,) in connection.execute(asked, [list(each) for each in zip(*pairs, strict=True)])]
+    assert found == [rules.gist_of(*pair) for pair in pairs]

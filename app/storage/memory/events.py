@@ -33,13 +33,15 @@ class MemoryEvents(MemoryState):
         self, subscription: UUID, filters: Filters, after: UUID | None, most: int, *, dry_run: bool
     ) -> tuple[int, UUID | None]:
         with self._lock:
+            if subscription in self._deleted:
+                return 0, None
             target = self._subscriptions[subscription]
             wanted = Filters(action=target.action, since=filters.since, until=filters.until)
             later = sorted(event for event in self._events if after is None or event > after)
             seen = [self._events[event] for event in later if matches(self._events[event], wanted)][:most]
             missing = [event for event in seen if not self._has_gist(event, subscription)]
             for event in () if dry_run else missing:
-                self._fan_out(event, target, self.clock())
+                self._fan_out(event, target, now := self.clock(), now)
                 self._events[event.event] = replace(event, fanout=event.fanout + 1)
             return len(missing), seen[-1].event if len(seen) == most else None
 
@@ -78,5 +80,5 @@ class MemoryEvents(MemoryState):
         self._events[event.event] = event
         self._positions[event.event] = len(self._positions) + 1
         for subscription in subscribers:
-            self._fan_out(event, subscription, event.sleep_until or now)
+            self._fan_out(event, subscription, now, event.sleep_until or now)
         return event

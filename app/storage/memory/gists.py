@@ -1,5 +1,6 @@
 """Gists in memory: the queue."""
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -76,10 +77,10 @@ class MemoryGists(MemoryEvents):
 
     def complete(self, completions: Sequence[Completion], announcements: Sequence[Publication]) -> int:
         with self._lock:
-            for completion in completions:
+            held = [each for each in completions if self._claims.get(each.delivery.gist) == each.delivery.claim]
+            for completion in held:
                 if completion.gone:
                     self._switch_off(completion.delivery.subscription)
-            held = [each for each in completions if self._claims.get(each.delivery.gist) == each.delivery.claim]
             for completion in held:
                 self._complete(completion)
             keys = {rules.announcement_key(each.delivery) for each in held}
@@ -115,11 +116,13 @@ class MemoryGists(MemoryEvents):
         return named and (after is None or gist > after) and matches(self._gists[gist], selection.filters)
 
     def _ready(self) -> dict[UUID, list[Gist]]:
-        """What may go out now, the longest due first, by subscription; without those that get none."""
+        """What may go out now, by subscription, from a random one on, the longest due first; not where none may."""
         free = [gist for gist in self._open() if self._is_free(gist) and self._before(gist) is None]
         free.sort(key=lambda gist: (gist.subscription, gist.due, position(gist)))
         grouped = {subscription: list(gists) for subscription, gists in groupby(free, lambda gist: gist.subscription)}
-        return {each: gists for each, gists in grouped.items() if self._allowed(each) != 0}
+        ready = [(each, gists) for each, gists in grouped.items() if self._allowed(each) != 0]
+        start = secrets.randbelow(len(ready)) if ready else 0
+        return dict(ready[start:] + ready[:start])
 
     def _allowed(self, subscription: UUID) -> int | None:
         """How many its breaker and its rate limit let through, None for any number."""

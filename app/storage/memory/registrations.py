@@ -58,6 +58,7 @@ class MemoryRegistrations(MemoryState):
         with self._lock:
             if action.action in self._actions:
                 raise Conflict(f"action {action.action!r} is already registered")
+            self._must_know(action.application)
             self._actions[action.action] = action
             self._changed(by, "register action", action.action, rules.public(action))
             return action
@@ -73,7 +74,8 @@ class MemoryRegistrations(MemoryState):
             current = self._actions.get(action.action)
             if current is None:
                 return None
-            if action.version not in (current.version, current.version + 1):
+            is_next, is_same = action.version - current.version == 1, action.version == current.version
+            if not (is_next or (is_same and action.schemata == current.schemata)):
                 raise Conflict("the action got another schema at the same moment; look at it and try again")
             self._actions[action.action] = action
             self._changed(by, verb, action.action, rules.public(action))
@@ -91,6 +93,7 @@ class MemoryRegistrations(MemoryState):
 
     def grant(self, grant: Grant, by: str) -> Grant:
         with self._lock:
+            self._must_know(grant.application, grant.action)
             kept = self._grants.setdefault((grant.action, grant.application, grant.permission), grant)
             self._changed(by, "grant", grant.action, rules.public(grant))
             return kept
@@ -111,6 +114,7 @@ class MemoryRegistrations(MemoryState):
 
     def subscribe(self, subscription: Subscription, by: str) -> Subscription:
         with self._lock:
+            self._must_know(subscription.application, subscription.action)
             same = self._same(subscription)
             if same is not None:
                 subscription = replace(subscription, subscription=same.subscription, timestamped=same.timestamped)
@@ -149,6 +153,10 @@ class MemoryRegistrations(MemoryState):
 
     def audit_head(self) -> tuple[int, bytes]:
         return len(self._audit), self._audit[-1].hash if self._audit else b""
+
+    def _must_know(self, application: str, action: str | None = None) -> None:
+        if application not in self._applications or action not in (None, *self._actions):
+            raise Conflict("the action or the application was removed at the same moment")
 
     def _set_up(self, subscription: Subscription, by: str, verb: str) -> Subscription:
         self._subscriptions[subscription.subscription] = subscription

@@ -82,7 +82,7 @@ class MemoryState:
     def _receives(self, subscription: Subscription) -> bool:
         return subscription.active and self._applications[subscription.application].active
 
-    def _fan_out(self, event: Event, subscription: Subscription, due: datetime) -> bool:
+    def _fan_out(self, event: Event, subscription: Subscription, now: datetime, due: datetime) -> bool:
         """Make the gist of an event and a subscription, unless it is there."""
         identity = rules.gist_of(event.event, subscription.subscription)
         if identity in self._gists:
@@ -97,7 +97,7 @@ class MemoryState:
             attempts=0,
             retries=0,
             due=due,
-            timestamped=self.clock(),
+            timestamped=now,
             lane=rules.lane(event.metadata) if subscription.ordered else None,
             position=self._positions[event.event],
         )

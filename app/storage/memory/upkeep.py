@@ -21,6 +21,9 @@ class MemoryUpkeep(MemoryState):
             old = [name for name, key in self._keys.items() if not within(key.timestamped, keys, self.clock())][:most]
             for name in old:
                 del self._keys[name]
+            day, now = timedelta(days=1), self.clock()
+            self._sign_ins = {who: each for who, each in self._sign_ins.items() if within(each[0], day, now)}
+            self._minutes = {name: each for name, each in self._minutes.items() if within(name[0], 8 * day, now)}
             return len(old)
 
     def failed_sign_ins(self, who: Sequence[str], window: timedelta) -> int:

@@ -1,7 +1,8 @@
 """Gists in PostgreSQL: the queue."""
 
 import secrets
-from collections.abc import Collection, Sequence
+import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -34,10 +35,14 @@ from app.storage.postgres.events import publish_within
 from app.storage.sql import QUERIES
 
 COUNTED = 100_000  # due gists are counted as far as this
+KNOWN_FOR = 10.0  # seconds after which claims know of new subscriptions to begin at
 
 
 class PostgresGists(Database):
     """The port Gists."""
+
+    _known: tuple[UUID, ...] = ()
+    _known_until = 0.0
 
     def gist(self, gist: UUID) -> Gist | None:
         found = self._find("get_gist", {"gist": gist}, dict_row)
@@ -76,24 +81,34 @@ class PostgresGists(Database):
             "lease": lease,
             "rotation": rules.ROTATION,
             "claim": uuid4(),
-            "start": uuid4(),
+            "start": self._start(),
             "lane": secrets.randbits(64) - 2**63,
         }
         rows = self._all("claim", parameters, dict_row)
         return Claim(tuple(map(_delivery, rows)), any(each["more"] for each in rows))
 
+    def _start(self) -> UUID:
+        """Just before one of the subscriptions, at random: ids begin with their time, so that any id would not do."""
+        now = time.monotonic()
+        if now >= self._known_until:
+            self._known = tuple(subscription for (subscription,) in self._all("list_endpoints", {}, tuple_row))
+            self._known_until = now + KNOWN_FOR
+        return UUID(int=secrets.choice(self._known).int - 1) if self._known else UUID(int=0)
+
     def complete(self, completions: Sequence[Completion], announcements: Sequence[Publication]) -> int:
         """One statement as a rule; a transaction of several where there is more to do than to record."""
-        gone = {each.delivery.subscription for each in completions if each.gone}
+        gone = [each.delivery for each in completions if each.gone]
         if not (gone or announcements):
             return len(self._all("complete", _columns(completions), tuple_row))
         with self._connection() as connection, connection.transaction():
-            _switch_off(connection, gone)
+            switched_off = _switch_off(connection, gone)
             found = connection.execute(QUERIES["complete"].encode(), _columns(completions)).fetchall()
             recorded = {gist for (gist,) in found}
             keys = {rules.announcement_key(each.delivery) for each in completions if each.delivery.gist in recorded}
             if announced := [each for each in announcements if each.key in keys]:
                 publish_within(connection, announced)
+            for subscription in switched_off:
+                audit(connection, _entry_of_switch_off(subscription))
             return len(found)
 
     def release(self, deliveries: Sequence[Delivery]) -> None:
@@ -112,12 +127,20 @@ class PostgresGists(Database):
         return Backlog(found["due"], found["oldest_seconds"], breakers)
 
 
-def _switch_off(connection: Connection[Any], subscriptions: Collection[UUID]) -> None:
-    """First of all in a transaction, because completing looks at whether a subscription is on."""
-    parameters = {"subscription": list(subscriptions)}
-    for (subscription,) in connection.execute(QUERIES["switch_off"].encode(), parameters).fetchall():
-        details = {"reason": "its handler answered 410"}
-        audit(connection, AuditEntry(0, datetime.now(UTC), rules.SYSTEM, "switch off", str(subscription), details))
+def _switch_off(connection: Connection[Any], gone: Sequence[Delivery]) -> list[UUID]:
+    """First of all in a transaction, because completing looks at whether a subscription is on.
+
+    Its audit is the last: who holds that waits for nobody, so that no two wait for each other.
+    """
+    parameters = {"gist": [each.gist for each in gone], "claim": [each.claim for each in gone]}
+    return [
+        subscription for (subscription,) in connection.execute(QUERIES["switch_off"].encode(), parameters).fetchall()
+    ]
+
+
+def _entry_of_switch_off(subscription: UUID) -> AuditEntry:
+    details = {"reason": "its handler answered 410"}
+    return AuditEntry(0, datetime.now(UTC), rules.SYSTEM, "switch off", str(subscription), details)
 
 
 def _gist(**found: Any) -> Gist:  # noqa: ANN401  # a row, as it comes

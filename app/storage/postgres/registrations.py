@@ -1,6 +1,7 @@
 """Applications, actions, grants, subscriptions and the audit in PostgreSQL."""
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -21,7 +22,7 @@ from app.model import (
     Permission,
     Subscription,
 )
-from app.storage.postgres.database import AsCompactJson, Database, in_use, row
+from app.storage.postgres.database import AsCompactJson, Database, audit, in_use, row
 from app.storage.sql import QUERIES
 
 Found = TypeVar("Found")
@@ -64,7 +65,8 @@ class PostgresRegistrations(Database):
 
     def add_action(self, action: Action, by: str) -> Action:
         add = reading("add_action", _with_json(action))
-        added = self._change(by, "register action", action.action, rules.public(action), add)
+        with in_use(f"application {action.application!r} was removed at the same moment"):
+            added = self._change(by, "register action", action.action, rules.public(action), add)
         return _action(**_or_conflict(added, f"action {action.action!r} is already registered"))
 
     def action(self, name: str) -> Action | None:
@@ -75,10 +77,13 @@ class PostgresRegistrations(Database):
 
     def save_action(self, action: Action, by: str, verb: str) -> Action | None:
         def save(connection: Connection[Any]) -> Action | None:
-            saved = row(connection, "save_action", _with_json(action))
-            if saved is None and row(connection, "get_action", {"action": action.action}) is not None:
+            current = row(connection, "lock_action", {"action": action.action})
+            if current is None:
+                return None
+            is_next, is_same = action.version - current["version"] == 1, action.version == current["version"]
+            if not (is_next or (is_same and action.schemata == current["schemata"])):
                 raise Conflict("the action got another schema at the same moment; look at it and try again")
-            return None if saved is None else _action(**saved)
+            return _action(**(row(connection, "save_action", _with_json(action)) or {}))
 
         return self._change(by, verb, action.action, rules.public(action), save)
 
@@ -89,7 +94,8 @@ class PostgresRegistrations(Database):
 
     def grant(self, grant: Grant, by: str) -> Grant:
         add = reading("grant", vars(grant))
-        return _grant(**(self._change(by, "grant", grant.action, rules.public(grant), add) or {}))
+        with in_use("the action or the application was removed at the same moment"):
+            return _grant(**(self._change(by, "grant", grant.action, rules.public(grant), add) or {}))
 
     def grants(self, action: str) -> tuple[Grant, ...]:
         return self._all("list_grants", {"action": action}, kwargs_row(_grant))
@@ -99,7 +105,8 @@ class PostgresRegistrations(Database):
         return self._change(by, "revoke", action, wanted, reading("revoke", wanted)) is not None
 
     def subscribe(self, subscription: Subscription, by: str) -> Subscription:
-        return _or_conflict(self._set_up("subscribe", subscription, by), "the subscription cannot be stored")
+        with in_use("the action or the application was removed at the same moment"):
+            return _or_conflict(self._set_up("subscribe", subscription, by), "the subscription cannot be stored")
 
     def subscription(self, subscription: UUID) -> Subscription | None:
         return self._find("get_subscription", {"subscription": subscription}, class_row(Subscription))
@@ -116,24 +123,27 @@ class PostgresRegistrations(Database):
         return self._change(by, "unsubscribe", str(subscription), {}, remove) is not None
 
     def audit(self, after: int, most: int) -> tuple[AuditEntry, ...]:
-        return self._all("list_audit", {"after": after, "most": most}, class_row(AuditEntry))
+        return self._all("list_audit", {"after": after, "most": most}, kwargs_row(_entry))
 
     def audit_head(self) -> tuple[int, bytes]:
         head = self._one("get_audit_head", {}, dict_row)
         return head["entries"], head["hash"]
 
     def _set_up(self, query: str, subscription: Subscription, by: str) -> Subscription | None:
-        """Two statements, because the second must see what paused while the first waited for the row."""
+        """Two statements, because the second must see what paused while the first waited for the row.
 
-        def save(connection: Connection[Any]) -> Subscription | None:
+        The audit names what was stored: subscribing again keeps the subscription's id.
+        """
+        with self._connection() as connection, connection.transaction():
             saved = row(connection, query, vars(subscription))
-            if saved is not None and saved["active"]:
-                connection.execute(QUERIES["resume"].encode(), {"subscription": saved["subscription"]})
-            return None if saved is None else Subscription(**saved)
-
-        return self._change(
-            by, query.replace("_", " "), str(subscription.subscription), rules.public(subscription), save
-        )
+            if saved is None:
+                return None
+            kept = Subscription(**saved)
+            if kept.active:
+                connection.execute(QUERIES["resume"].encode(), {"subscription": kept.subscription})
+            verb, subject, details = query.replace("_", " "), str(kept.subscription), rules.public(kept)
+            audit(connection, AuditEntry(0, datetime.now(UTC), by, verb, subject, details))
+            return kept
 
 
 def reading(query: str, parameters: Mapping[str, Any]) -> Callable[[Connection[Any]], dict[str, Any] | None]:
@@ -154,6 +164,11 @@ def _with_json(action: Action) -> dict[str, Any]:
 def _action(**found: Any) -> Action:  # noqa: ANN401  # a row, as it comes
     kinds = {"compatibility": Compatibility(found["compatibility"]), "status": Lifecycle(found["status"])}
     return Action(**{**found, **kinds})
+
+
+def _entry(**found: Any) -> AuditEntry:  # noqa: ANN401
+    """In UTC, as it was hashed, whatever the time zone of the session."""
+    return AuditEntry(**{**found, "timestamped": found["timestamped"].astimezone(UTC)})
 
 
 def _grant(**found: Any) -> Grant:  # noqa: ANN401

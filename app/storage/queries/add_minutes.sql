@@ -8,5 +8,5 @@ ORDER BY minute, application
 ON CONFLICT (minute, application) DO UPDATE SET
     published = minutes.published + excluded.published, delivered = minutes.delivered + excluded.delivered,
     retried = minutes.retried + excluded.retried, failed = minutes.failed + excluded.failed,
-    latency = added(minutes.latency, excluded.latency), due = greatest(minutes.due, excluded.due),
+    latency = coalesce(added(minutes.latency, excluded.latency), '{}'), due = greatest(minutes.due, excluded.due),
     oldest_seconds = greatest(minutes.oldest_seconds, excluded.oldest_seconds)

@@ -5,7 +5,8 @@ WITH target AS (
 ), seen AS MATERIALIZED (
     SELECT event, events.position, lane
     FROM events JOIN target USING (action)
-    WHERE events.timestamped >= %(since)s AND (%(until)s::timestamptz IS NULL OR events.timestamped < %(until)s)
+    WHERE (%(since)s::timestamptz IS NULL OR events.timestamped >= %(since)s)
+      AND (%(until)s::timestamptz IS NULL OR events.timestamped < %(until)s)
       AND (%(after)s::uuid IS NULL OR event > %(after)s)
     ORDER BY event LIMIT %(most)s
 ), missing AS (

@@ -22,14 +22,14 @@ WITH outcome AS (
                      due = clock_timestamp() + o.delay
     FROM outcome o LEFT JOIN pausing USING (gist)
     WHERE gists.gist = o.gist AND gists.claim = o.claim
-    RETURNING gists.gist, subscription
+    RETURNING gists.gist, o.claim, subscription
 ), recorded AS (
     INSERT INTO attempts (gist, attempt, status, milliseconds, response, error, timestamped)
     SELECT gist, attempt, http, milliseconds, response, error, timestamped
-    FROM outcome JOIN completed USING (gist) WHERE tried
+    FROM outcome JOIN completed USING (gist, claim) WHERE tried
 ), tally AS MATERIALIZED (
     SELECT subscription, count(*) AS tried, count(*) FILTER (WHERE http IS NULL OR http NOT BETWEEN 200 AND 299) AS failed
-    FROM completed JOIN outcome USING (gist) WHERE tried GROUP BY subscription
+    FROM completed JOIN outcome USING (gist, claim) WHERE tried GROUP BY subscription
 ), before AS MATERIALIZED (
     SELECT subscription, breaker, since, fresh, tried, failed,
            CASE WHEN fresh THEN 0 ELSE requests END + tried AS requests,

@@ -1,12 +1,13 @@
 -- Store events, their gists and their idempotency keys, all or nothing. What its key stands for already, and what was
--- checked against another revision of the registry, is left out; for the latter there is a row that says so. Sorted by
--- key, so that two such statements never wait for each other crosswise.
+-- checked against another revision of the registry, is left out; for the latter there is a row that says so. Revision 0
+-- stands for whichever is in force. Sorted by key, so that two such statements never wait for each other crosswise.
 WITH draft AS (
     SELECT * FROM json_to_recordset(%(drafts)s) AS d (
         event uuid, action text, application text, payload json, metadata json, deduper text, sleep_until timestamptz,
-        publisher text, key text, digest text, lane bigint, revision bigint, place integer)
+        publisher text, key text, digest text, lane bigint, revision bigint, place integer,
+        payload_text text, metadata_text text)
 ), checked AS MATERIALIZED (
-    SELECT draft.* FROM draft JOIN registry USING (revision)
+    SELECT draft.* FROM draft JOIN registry ON draft.revision IN (registry.revision, 0)
 ), keyed AS (
     INSERT INTO idempotency_keys (publisher, key, event, digest)
     SELECT publisher, key, event, decode(digest, 'hex') FROM checked WHERE key IS NOT NULL ORDER BY publisher, key, place
@@ -20,7 +21,8 @@ WITH draft AS (
     WHERE action IN (SELECT action FROM draft) AND subscriptions.active AND deleted IS NULL AND applications.active
 ), stored AS (
     INSERT INTO events (event, action, application, payload, metadata, deduper, sleep_until, lane, fanout)
-    SELECT event, action, application, payload, metadata, deduper, sleep_until, lane,
+    SELECT event, action, application, coalesce(payload, payload_text::json), coalesce(metadata, metadata_text::json),
+           deduper, sleep_until, lane,
            (SELECT count(*) FROM subscriber WHERE subscriber.action = fresh.action)
     FROM fresh ORDER BY place
     RETURNING event, position, timestamped, fanout
@@ -32,4 +34,4 @@ WITH draft AS (
 )
 SELECT event, timestamped, fanout, true AS checked FROM stored
 UNION ALL
-SELECT event, NULL, NULL, false FROM draft WHERE revision <> (SELECT revision FROM registry)
+SELECT event, NULL, NULL, false FROM draft WHERE revision NOT IN ((SELECT revision FROM registry), 0)

@@ -1,6 +1,6 @@
--- Replace what may change about an action; no row when somebody else gave it another schema meanwhile.
+-- Replace what may change about an action.
 UPDATE actions
 SET schemata = %(schemata)s, version = %(version)s, compatibility = %(compatibility)s, status = %(status)s,
     successor = %(successor)s
-WHERE action = %(action)s AND version IN (%(version)s, %(version)s - 1)
+WHERE action = %(action)s
 RETURNING action, application, schemata, version, timestamped, compatibility, status, successor
