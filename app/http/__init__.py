@@ -10,6 +10,7 @@ from app.health import Health
 from app.http.access import Access, Requests
 from app.http.actions import ActionItem, ActionList, Check, Grants
 from app.http.applications import Apikey, ApplicationItem, ApplicationList, Secret
+from app.http.docs import docs_routes
 from app.http.errors import install
 from app.http.events import EventBatch, EventItem, EventList
 from app.http.gists import Backfills, Explain, GistItem, GistList, Regist, Requeues
@@ -43,7 +44,8 @@ def create_app(services: Services) -> falcon.App[falcon.Request, falcon.Response
     app = falcon.App(middleware=Requests())
     app.add_middleware(Access(services.storage, services.tokens, services.limits))
     install(app)
-    for path, resource in (*routes(services), *status_routes(services.health)):
+    described = (*routes(services), *status_routes(services.health))
+    for path, resource in (*described, *docs_routes(described)):
         app.add_route(path, resource)
     return app
 

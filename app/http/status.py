@@ -7,6 +7,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from app.health import Answer, Health
 from app.http.errors import RETRY_AFTER
+from app.http.operations import operation
+
+OBJECT = {"type": "object"}
 
 
 class Live:
@@ -14,6 +17,7 @@ class Live:
 
     public = True
 
+    @operation("Say that the process lives.", {200: OBJECT})
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
         resp.media = {"status": "alive"}
 
@@ -26,6 +30,7 @@ class Question:
     def __init__(self, ask: Callable[[], Answer]) -> None:
         self._ask = ask
 
+    @operation("Say how it is: 200 when it is well, 503 when it is not.", {200: OBJECT, 503: OBJECT})
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
         yes, resp.media = self._ask()
         resp.cache_control = ["no-store"]
@@ -67,6 +72,7 @@ class Metrics:
 
     public = True
 
+    @operation("Tell Prometheus what this process counted.", {200: CONTENT_TYPE_LATEST})
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
         resp.data = generate_latest()
         resp.content_type = CONTENT_TYPE_LATEST
