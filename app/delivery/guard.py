@@ -31,10 +31,14 @@ class Guard:
 
     def refusal(self, url: str) -> str | None:
         """Why a handler may not be registered, or None; a name that does not resolve yet is left to the connection."""
-        parts = urlsplit(url)
-        if parts.hostname is None:
+        try:
+            parts = urlsplit(url)
+            host, _ = parts.hostname, parts.port
+        except ValueError as error:
+            return f"is not a URL: {error}"
+        if host is None:
             return "names no host"
-        for address in _addresses(parts.hostname):
+        for address in _addresses(host):
             if not self.admits(address):
                 return f"is at {address}, a private address; see AMEBO_ALLOW_PRIVATE_HANDLERS"
         return None

@@ -34,7 +34,7 @@ class TokenList:
         self._tokens = tokens
 
     @operation(
-        "Sign in with a name and a password; too many wrong ones are 429.", {202: TOKEN}, body=LOGIN, refusals=(422,)
+        "Sign in with a name and a password; too many wrong ones are 429.", {202: TOKEN}, body=LOGIN, refusals=(401,)
     )
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         login = parse(req, LOGIN)
