@@ -9,12 +9,45 @@ import pytest
 ROOT = Path(__file__).parents[1]
 STDLIB = set(sys.stdlib_module_names)
 
-ARROWS = {
+POSTGRES = {"psycopg", "psycopg_pool"}
+ARROWS: dict[str, set[str]] = {
     "app/model.py": set(),
     "app/errors.py": set(),
-    "app/rules.py": {"app.model", "app.errors"},
+    "app/jsontext.py": {"orjson"},
+    "app/rules.py": {"app.model", "app.errors", "app.jsontext"},
     "app/ports.py": {"app.model"},
     "app/broker.py": {"app.model", "app.errors", "app.rules", "app.ports"},
+    "app/catalogue.py": {"app.model", "app.errors", "app.ports"},
+    "app/publishing.py": {"app.model", "app.errors", "app.rules", "app.catalogue"},
+    "app/commit.py": {"app.model", "app.errors", "app.metrics", "app.publishing"},
+    "app/minutes.py": {"app.model", "app.errors", "app.rules", "app.ports"},
+    "app/audit.py": {"app.model", "app.errors", "app.rules", "app.ports", "app.http.present"},
+    "app/registry.py": {
+        "app.model",
+        "app.errors",
+        "app.rules",
+        "app.ports",
+        "app.schema",
+        "app.compatibility",
+        "app.credentials",
+    },
+    "app/credentials.py": {"app.model", "app.errors", "app.ports", "argon2", "jwt"},
+    "app/effort.py": {"app.model"},
+    "app/schema.py": {"app.model", "app.errors", "app.effort", "jsonschema_rs"},
+    "app/conjunction.py": {"app.model", "app.effort", "app.schema"},
+    "app/narrowing.py": {"app.conjunction"},
+    "app/sameness.py": {"app.conjunction", "app.effort"},
+    "app/compatibility.py": {
+        "app.model",
+        "app.errors",
+        "app.conjunction",
+        "app.narrowing",
+        "app.sameness",
+    },
+    "app/storage/memory/": {"app.model", "app.errors", "app.rules", "app.jsontext", "app.storage"},
+    "app/storage/postgres/": {"app.model", "app.errors", "app.rules", "app.jsontext", "app.storage", *POSTGRES},
+    "app/delivery/": {"app.model", "app.rules", "app.delivery", "aiohttp"},
+    "app/http/present.py": set(),
     "fleet/model.py": set(),
     "fleet/errors.py": set(),
     "fleet/rates.py": {"fleet.model", "prometheus_client"},
@@ -62,19 +95,36 @@ def test_the_pure_parts_import_only_what_the_arrows_allow(where: str) -> None:
         assert [name for name in imported(path) if not allowed(name, ARROWS[where])] == []
 
 
-@pytest.mark.parametrize(
-    ("library", "home"),
-    [
-        ("fabric", "fleet/effects/ssh.py"),
-        ("paramiko", "fleet/effects/ssh.py"),
-        ("psycopg", "app/storage"),
-        ("psycopg_pool", "app/storage"),
-    ],
-)
-def test_each_outside_thing_has_one_door(library: str, home: str) -> None:
+DOORS = {
+    "fabric": ("fleet/effects/ssh.py",),
+    "paramiko": ("fleet/effects/ssh.py",),
+    "psycopg": ("app/storage/",),
+    "psycopg_pool": ("app/storage/",),
+    "aiohttp": ("app/delivery/", "fleet/demo/"),
+    "falcon": ("app/http/", "app/console/"),
+    "waitress": ("app/web.py", "app/channel.py", "app/loop.py"),
+    "argon2": ("app/credentials.py",),
+    "jwt": ("app/credentials.py", "app/console/session.py"),
+    "jsonschema_rs": ("app/schema.py",),
+    "limits": ("app/http/limits.py",),
+    "orjson": ("app/jsontext.py",),
+}
+
+
+@pytest.mark.parametrize("library", DOORS)
+def test_each_outside_thing_has_its_door(library: str) -> None:
     users = [
         str(p.relative_to(ROOT))
         for p in python_files("app", "fleet")
         if library in {n.split(".")[0] for n in imported(p)}
     ]
-    assert [user for user in users if not user.startswith(home)] == []
+    assert users
+    assert [user for user in users if not user.startswith(DOORS[library])] == []
+
+
+@pytest.mark.parametrize("path", python_files("app/http", "app/console"), ids=str)
+def test_a_resource_knows_no_adapter(path: Path) -> None:
+    """What is allowed of an address is a decision of its own, which limits share with deliveries."""
+    adapters = ("app.storage", "app.delivery", "app.web", "app.dispatcher", "app.__main__")
+    known = {name for name in imported(path) if name.startswith(adapters)}
+    assert known <= {"app.delivery.guard"}

@@ -32,7 +32,7 @@ class Service:
         self.pool = postgres.connect(dsn, 2)
         chosen = Settings(dsn=dsn, secret=SECRET, allow_private_handlers=EVERYWHERE)
         self._processes = Processes(dsn, folder, AMEBO_LEASE="2", AMEBO_ENVELOPE="32")
-        services = compose(chosen, PostgresStorage(self.pool), self.waker.wake)
+        services = compose(chosen, PostgresStorage(self.pool), wake=self.waker.wake)
         token = services.tokens.issue(Principal("admin", administrator=True), datetime.now(UTC))
         self._client = TestClient(create_app(services), headers={"Authorization": f"Bearer {token}"})
         self.waker.start()

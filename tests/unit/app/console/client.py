@@ -72,7 +72,7 @@ class Console:
     def application(self, name: str) -> str:
         """An application that subscribes to an action of its own; returns the API key."""
         registry, owner = self.services.registry, Principal(name)
-        key = registry.register(ADMIN, name, f"http://{name}.example", f"the secret of {name}", "").apikey
+        key = registry.register(ADMIN, name, "http://192.0.2.1", f"the secret of {name}", "").apikey
         registry.add_action(owner, f"{name}.done", name, {"type": "object"}, Compatibility.NONE)
         registry.subscribe(owner, Wish(name, f"{name}.done", f"/hook-of-{name}", max_retries=0))
         return key
