@@ -221,9 +221,11 @@ class Registry:
         return rules.listing(found, page, lambda subscription: str(subscription.subscription))
 
     def change_subscription(self, principal: Principal, changed: Subscription) -> Subscription:
+        """Switching it off is always let through; what is on must be allowed to receive, and to be delivered to."""
         application = self.application(principal, changed.application)
-        self._may_receive(principal, self.action(changed.action), changed.application)
-        self._refuse("handler", rules.handler_url(application.address, changed.handler))
+        if changed.active:
+            self._may_receive(principal, self.action(changed.action), changed.application)
+            self._refuse("handler", rules.handler_url(application.address, changed.handler))
         saved = self._storage.save_subscription(changed, principal.label)
         return _found(saved, f"subscription {changed.subscription}")
 

@@ -20,7 +20,7 @@ PAGING = ("cursor", "per_page", "sort", "from", "to")
 
 def page(req: falcon.Request, key: str, *, descending: bool = False) -> Page:
     """Which page is asked for; `key` is the one field that the list sorts by, `-key` its reverse."""
-    sort = req.get_param("sort") or (f"-{key}" if descending else key)
+    sort = req.get_param("sort", default=f"-{key}" if descending else key)
     if sort not in (key, f"-{key}"):
         raise Malformed(f"sort must be {key} or -{key}")
     asked = Page(per_page=_per_page(req), descending=sort.startswith("-"))
@@ -56,7 +56,7 @@ def identity(text: str, what: str) -> UUID:
 
 def _per_page(req: falcon.Request) -> int:
     try:
-        number = int(req.get_param("per_page") or 50)
+        number = int(req.get_param("per_page", default="50"))
     except ValueError:
         number = 0
     if not 1 <= number <= LARGEST_PAGE:

@@ -11,7 +11,6 @@ import pytest
 from app.model import Breaker, Delivery, Status, Subscription
 from app.ports import Storage
 from app.rules import ROTATION
-from app.storage.memory import MemoryStorage
 from tests.contract.conftest import Later
 from tests.contract.examples import (
     ADMIN,
@@ -392,10 +391,8 @@ def test_a_rate_limit_lets_a_second_s_worth_through_at_once(
 
 @pytest.mark.parametrize("rate_limit", [0.3, 0.7])
 def test_a_rate_limit_that_is_no_round_part_of_a_second_lets_one_through(
-    request: pytest.FixtureRequest, storage: Storage, later: Later, rate_limit: float
+    storage: Storage, later: Later, rate_limit: float
 ) -> None:
-    if isinstance(storage, MemoryStorage):  # by rules.allowance, which a microsecond of rounding can take one from
-        request.applymarker(pytest.mark.xfail(strict=True))
     limited(storage, rate_limit)
     assert len(claim(storage)) == 1
     later(1 / rate_limit + 0.01)

@@ -23,7 +23,12 @@ WITH RECURSIVE ring (subscription, step) AS (
     ) AS in_lanes
 )
 SELECT (SELECT count(*) FROM (
-           SELECT FROM gists WHERE status IN ('pending', 'retrying') AND due <= clock_timestamp() LIMIT %(bound)s
+           (SELECT FROM gists
+            WHERE status IN ('pending', 'retrying') AND lane IS NULL AND due <= clock_timestamp() LIMIT %(bound)s)
+           UNION ALL
+           (SELECT FROM gists
+            WHERE status IN ('pending', 'retrying') AND lane IS NOT NULL AND due <= clock_timestamp() LIMIT %(bound)s)
+           LIMIT %(bound)s
        ) AS due) AS due,
        coalesce((SELECT greatest(0, extract(epoch FROM clock_timestamp() - min(due))) FROM first), 0)::float AS oldest_seconds,
        (SELECT json_object_agg(breaker, many) FROM (
