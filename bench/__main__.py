@@ -34,17 +34,18 @@ BROKER: dict[str, Bench] = {
     "memory": memory.measure,
     "tuning": tuning.measure,
 }
+EVERY = [*BROKER, *fleet.BENCHES]
 
 
 def main() -> None:
     """Those of the service first: they need no lab."""
-    chosen = _parser().parse_args()
+    chosen = _chosen()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was started is ended then, too
-    names = chosen.names or [*BROKER, *fleet.BENCHES]
+    names = chosen.names or EVERY
     missed = [name for name in BROKER if name in names and _measure(name, quick=chosen.quick)]
     of_fleet = [name for name in fleet.BENCHES if name in names]
     if of_fleet:
-        for name, found in fleet.measure(of_fleet).items():
+        for name, found in fleet.measure(of_fleet):
             save(name, found)
     if missed:
         out.print(f"missed a target: {', '.join(missed)}")
@@ -55,9 +56,9 @@ def _measure(name: str, *, quick: bool) -> bool:
     out.print(f"[dim]measuring {name}[/dim]")
     began = time.monotonic()
     with durable() as cluster:
+        disk = {"postgresql": SETTINGS, "filesystem": filesystem(cluster.folder)}
         findings = BROKER[name](cluster, quick=quick)
     show(findings)
-    disk = {"postgresql": SETTINGS, "filesystem": filesystem(Path("/tmp"))}  # noqa: S108  # where the cluster was
     if not quick:
         save(name, {**disk, **as_json(findings), "took_seconds": round(time.monotonic() - began)})
     return any(line.missed for line in findings.lines)
@@ -72,12 +73,15 @@ def save(name: str, measured: dict[str, object]) -> None:
     out.print(f"[dim]saved {path.relative_to(ROOT)}[/dim]\n")
 
 
-def _parser() -> argparse.ArgumentParser:
+def _chosen() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    every = [*BROKER, *fleet.BENCHES]
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(every)}; all without one")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(EVERY)}; all without one")
     parser.add_argument("--quick", action="store_true", help="small counts, of the service's benches; nothing is saved")
-    return parser
+    chosen = parser.parse_args()
+    unknown = [name for name in chosen.names if name not in EVERY]
+    if unknown:
+        parser.error(f"there is no {', '.join(unknown)}; there are {', '.join(EVERY)}")
+    return chosen
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bench import ansible_strategy, rolling_update
@@ -16,8 +16,8 @@ VERSIONS = ("0.0.1-bench", "0.0.2-bench")
 BENCHES = ("ansible_strategy", "rolling_update")
 
 
-def measure(names: Sequence[str]) -> dict[str, dict[str, object]]:
-    """Those of BENCHES that are named; the lab goes down whatever happens."""
+def measure(names: Sequence[str]) -> Iterator[tuple[str, dict[str, object]]]:
+    """Those of BENCHES that are named, each as it is done; the lab goes down whatever happens."""
     os.environ["ANSIBLE_INVENTORY"] = str(ROOT / "inventory" / LAB)
     os.environ["AMEBO_VAULT_PASSWORD_FILE"] = str(ROOT / ".lab" / LAB / "vault-password")
     _forget()
@@ -28,12 +28,10 @@ def measure(names: Sequence[str]) -> dict[str, dict[str, object]]:
         deployed = ansible.run(ansible.Play("site", {"amebo_version": first}))
         if not deployed.ok:
             raise SystemExit(f"site.yml failed: {deployed.failures}")
-        found = {}
         if "ansible_strategy" in names:
-            found["ansible_strategy"] = ansible_strategy.measure()
+            yield "ansible_strategy", ansible_strategy.measure()
         if "rolling_update" in names:
-            found["rolling_update"] = rolling_update.measure(inventory.read(), second)
-        return found
+            yield "rolling_update", rolling_update.measure(inventory.read(), second)
     finally:
         _ops("lab", "down", "--name", LAB)
         _forget()

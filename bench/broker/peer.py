@@ -70,7 +70,8 @@ def peer(database: Database, **settings: str) -> Iterator[Peer]:
         "AMEBO_LOG_LEVEL": "WARNING",
         **settings,
     }
-    argv = [str(_program()), "amebo.router:router", "--host=127.0.0.1", f"--port={port}", "--log-level=warning"]
+    argv = [_python(), "-m", "uvicorn", "amebo.router:router"]
+    argv += ["--host=127.0.0.1", f"--port={port}", "--log-level=warning"]
     with tempfile.TemporaryDirectory() as folder, running(argv, environment, Path(folder, "log")) as popen:
         until(partial(_has_started, popen, port), 60, "the peer to be ready")
         if popen.poll() is not None:
@@ -83,14 +84,16 @@ def _has_started(popen: subprocess.Popen[bytes], port: int) -> bool:
     return popen.poll() is not None or answers(HTTPConnection("127.0.0.1", port, timeout=2), "/readyz")
 
 
-def _program() -> Path:
-    """Uvicorn in the peer's environment, which is made at the first use."""
-    program = HOME / VERSION / "bin/uvicorn"
-    if not program.exists():
+def _python() -> str:
+    """The interpreter of the peer's environment, which is made at the first use."""
+    python = str(HOME / VERSION / "bin/python")
+    if not (HOME / VERSION / "bin/uvicorn").exists():
         subprocess.run([sys.executable, "-m", "venv", str(HOME / VERSION)], check=True)
-        pip = [str(HOME / VERSION / "bin/pip"), "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, f"amebo=={VERSION}"], check=True, stderr=subprocess.DEVNULL)
-    return program
+        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", f"amebo=={VERSION}"]
+        ran = subprocess.run(pip, capture_output=True, text=True, check=False)
+        if ran.returncode != 0:
+            raise SystemExit(f"the peer cannot be installed in {HOME}: {ran.stderr.strip()[-1000:]}")
+    return python
 
 
 def _free_port() -> int:
