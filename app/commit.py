@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from queue import Empty, SimpleQueue
 
-from app.errors import AmeboError, Malformed
+from app.errors import Malformed
 from app.metrics import COMMIT_BATCH
 from app.model import Publication, Published
 from app.publishing import Commit
@@ -109,5 +109,5 @@ class GroupCommit:
         for waiting in batch:
             try:
                 waiting.result = self._commit(waiting.publications)
-            except AmeboError as error:
+            except BaseException as error:  # noqa: BLE001  # as above
                 waiting.error = error

@@ -81,7 +81,7 @@ class Dispatcher:
 
     def _room(self) -> Room:
         free = self._settings.places_at_once - len(self._sending)
-        return Room(min(self._settings.envelope, free), free, dict(self._busy))
+        return Room(min(self._settings.envelope, -(-free // 2)), free, dict(self._busy))  # some always stay free
 
     async def _claim(self, room: Room) -> Claim:
         try:
@@ -124,7 +124,7 @@ class Dispatcher:
             seconds = min(SOON, self._settings.idles) if many else await self._until_due()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._awake.wait(), seconds)
-        if many < self._settings.envelope:
+        if many < room.limit or not many:
             await asyncio.sleep(GATHER)
 
     async def _until_due(self) -> float:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from uuid import UUID
 
-from app import compatibility, credentials, rules, schema
+from app import compatibility, credentials, jsontext, rules, schema
 from app.errors import Conflict, Forbidden, Invalid, NotFound, Violation
 from app.model import (
     Action,
@@ -148,7 +148,7 @@ class Registry:
         if breaks:
             raise Conflict(f"the schema is not {action.compatibility} compatible with version {action.version}", breaks)
         changed = replace(action, schemata=schemata, compatibility=compatible or action.compatibility)
-        if schemata != action.schemata:
+        if jsontext.canonical(schemata) != jsontext.canonical(action.schemata):  # to Python, 1 and true are the same
             changed = replace(changed, version=action.version + 1)
         saved = self._storage.save_action(changed, principal.label, "change action")
         return _found(saved, f"action {name!r}")
@@ -180,6 +180,8 @@ class Registry:
 
     def grant(self, principal: Principal, action: str, application: str, permission: Permission) -> Grant:
         self._may_grant(principal, action)
+        if application == self.action(action).application:
+            raise Conflict(f"application {application!r} owns {action!r}, and may do both without a grant")
         if self._storage.application(application) is None:
             raise Invalid("it names an unknown application", (Violation("application", "is not registered"),))
         return self._storage.grant(Grant(action, application, permission, datetime.now(UTC)), principal.label)

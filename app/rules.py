@@ -40,6 +40,7 @@ JITTER = 0.2
 SIGNATURE_AGE = timedelta(seconds=300)
 ROTATION = timedelta(hours=24)  # how long the secret before a rotation still counts
 BREAKER_WINDOW, BREAKER_LEAST, BREAKER_RATIO = timedelta(minutes=5), 10, 0.7  # Convoy's: of 10 or more, 70 % failed
+BREAKER_MEMORY = 100  # attempts; of more, half is forgotten, so that a busy endpoint that dies is found out soon
 BREAKER_REST = timedelta(seconds=30)
 # In seconds, from a millisecond to two hours and a half.
 LATENCY_BOUNDS: tuple[float, ...] = tuple(0.001 * 2.0**power for power in range(24))
@@ -87,6 +88,9 @@ def judge(endpoint: Endpoint, tried: int, failed: int, now: datetime) -> Endpoin
         return replace(endpoint, breaker=Breaker.CLOSED) if failed < tried else _opened(endpoint, now)
     if endpoint.since is None or endpoint.since < now - BREAKER_WINDOW:
         endpoint = replace(endpoint, since=now, requests=0, failures=0)
+    if endpoint.requests > BREAKER_MEMORY:
+        kept = BREAKER_MEMORY // 2
+        endpoint = replace(endpoint, requests=kept, failures=endpoint.failures * kept // endpoint.requests)
     endpoint = replace(endpoint, requests=endpoint.requests + tried, failures=endpoint.failures + failed)
     enough = endpoint.requests >= BREAKER_LEAST and endpoint.failures >= BREAKER_RATIO * endpoint.requests
     return _opened(endpoint, now) if enough and endpoint.breaker is Breaker.CLOSED else endpoint

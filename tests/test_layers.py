@@ -30,6 +30,7 @@ ARROWS: dict[str, set[str]] = {
         "app.schema",
         "app.compatibility",
         "app.credentials",
+        "app.jsontext",
     },
     "app/credentials.py": {"app.model", "app.errors", "app.ports", "argon2", "jwt"},
     "app/effort.py": {"app.model"},

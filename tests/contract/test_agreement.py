@@ -41,6 +41,9 @@ CHUNK = st.one_of(  # some of which chance alone seldom puts together
     st.builds(lambda report: [("publish", len(report)), ("claim", 30), ("report", report)], REPORTS),
     st.builds(lambda pause: [("wait", pause), ("claim", 30)], PAUSES),
     st.just([("publish", 14), ("claim", 12), ("report", "f" * 10), ("wait", 31_000)]),
+    st.builds(
+        lambda report: [("publish", 120), ("claim", 120), ("report", report * 10)], REPORTS
+    ),  # more than it remembers
 )
 STORY = st.lists(CHUNK, min_size=2, max_size=8)
 

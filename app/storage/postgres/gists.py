@@ -192,6 +192,7 @@ def _columns(completions: Sequence[Completion]) -> dict[str, Any]:
         "tried": [each.attempt is not None for each in done],
         "window": rules.BREAKER_WINDOW,
         "least": rules.BREAKER_LEAST,
+        "memory": rules.BREAKER_MEMORY,
         "ratio": rules.BREAKER_RATIO,
         "rest": rules.BREAKER_REST,
     }

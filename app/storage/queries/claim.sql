@@ -33,7 +33,7 @@ WITH RECURSIVE ring (leg, subscription, step) AS (
     SELECT subscription,
            CASE WHEN breaker <> 'closed' THEN 1
                 ELSE floor(extract(epoch FROM least(clock_timestamp() - slot, burst(rate_limit))) * rate_limit
-                           + 1e-6)::integer END  -- a microsecond that rounding takes is no delivery less
+                           + 1e-5)::integer END  -- a microsecond that rounding takes is no delivery less
     FROM gate
 ), share AS MATERIALIZED (
     SELECT subscription, allowed, wanted, least(wanted, coalesce(allowed, wanted)) AS quota

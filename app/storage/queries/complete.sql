@@ -32,8 +32,9 @@ WITH outcome AS (
     FROM completed JOIN outcome USING (gist, claim) WHERE tried GROUP BY subscription
 ), before AS MATERIALIZED (
     SELECT subscription, breaker, since, fresh, tried, failed,
-           CASE WHEN fresh THEN 0 ELSE requests END + tried AS requests,
-           CASE WHEN fresh THEN 0 ELSE failures END + failed AS failures
+           CASE WHEN fresh THEN 0 WHEN requests > %(memory)s THEN %(memory)s / 2 ELSE requests END + tried AS requests,
+           CASE WHEN fresh THEN 0 WHEN requests > %(memory)s THEN failures * (%(memory)s / 2) / requests
+                ELSE failures END + failed AS failures
     FROM endpoints JOIN tally USING (subscription)
     CROSS JOIN LATERAL (SELECT coalesce(since < clock_timestamp() - %(window)s, true) AS fresh) w
     ORDER BY subscription

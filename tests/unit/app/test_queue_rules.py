@@ -74,6 +74,8 @@ def test_one_that_never_answers_comes_to_hold_no_more_than_half_of_the_places(li
         (0.5, None, 1),  # one in two seconds
         (0.5, ago(2), 1),
         (0.5, ago(1.9), 0),
+        (0.3, None, 1),  # though 1 / 0.3 s is no whole number of microseconds
+        (0.7, ago(1.428571), 1),
         (0.001, None, 1),
         (0.001, ago(999), 0),
         (100_000.0, None, 100_000),
@@ -182,3 +184,9 @@ def test_explains_why_a_gist_is_not_delivered_yet(situation: Situation, reason: 
     assert word == reason
     assert said in sentence
     assert sentence.endswith((".", "?"))
+
+
+def test_a_busy_endpoint_that_dies_is_found_out_by_its_next_failures() -> None:
+    busy = replace(CLOSED, since=ago(60), requests=5000, failures=0)
+    assert rules.judge(busy, 256, 256, NOW).breaker is Breaker.OPEN
+    assert rules.judge(busy, 256, 100, NOW).breaker is Breaker.CLOSED
