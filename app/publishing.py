@@ -59,10 +59,9 @@ class Publisher:
         catalogue = self._catalogues.present()
         for _ in range(TRIES):
             left = [place for place in range(len(drafts)) if place not in outcomes]
-            if not left:
+            if not self._pass(catalogue, identify, drafts, left, outcomes):
                 break
-            if self._pass(catalogue, identify, drafts, left, outcomes):
-                catalogue = self._catalogues.after(catalogue)
+            catalogue = self._catalogues.after(catalogue)
         else:
             raise Unavailable("applications and actions keep changing; try again in a moment")
         published = [each for each in outcomes.values() if isinstance(each, Published)]

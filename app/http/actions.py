@@ -14,11 +14,23 @@ from app.registry import Registry
 
 SCHEMATA = {"type": "object"}
 MODE = {"enum": [str(mode) for mode in Compatibility]}
-NEW = shape({"action": NAME, "application": NAME, "schemata": SCHEMATA}, {"compatibility": MODE})
-CHANGED = shape({"schemata": SCHEMATA}, {"compatibility": MODE})
-MOVED = shape({}, {"status": {"enum": [str(status) for status in Lifecycle]}, "successor": NAME})
-GRANTED = shape({"application": NAME, "permission": {"enum": [str(permission) for permission in Permission]}})
-CHECKED = shape({}, {"payload": {"type": "object"}, "schemata": SCHEMATA})
+ORDER = {"type": "object", "properties": {"id": {"type": "integer"}}, "required": ["id"]}  # an example
+NEW = shape(
+    {"action": NAME, "application": NAME, "schemata": SCHEMATA},
+    {"compatibility": MODE},
+    example={"action": "order.placed", "application": "shop", "schemata": ORDER},
+)
+CHANGED = shape({"schemata": SCHEMATA}, {"compatibility": MODE}, example={"schemata": ORDER, "compatibility": "FULL"})
+MOVED = shape(
+    {},
+    {"status": {"enum": [str(status) for status in Lifecycle]}, "successor": NAME},
+    example={"status": "deprecated"},
+)
+GRANTED = shape(
+    {"application": NAME, "permission": {"enum": [str(permission) for permission in Permission]}},
+    example={"application": "billing", "permission": "read"},
+)
+CHECKED = shape({}, {"payload": {"type": "object"}, "schemata": SCHEMATA}, example={"payload": {"id": "one"}})
 VIOLATIONS = {
     "type": "array",
     "items": {
@@ -118,7 +130,7 @@ class Grants:
         "Let an application publish an action, or read and subscribe to it.",
         {201: Grant},
         body=GRANTED,
-        refusals=(403, 404, 422),
+        refusals=(403, 404, 409, 422),
     )
     def on_post(self, req: falcon.Request, resp: falcon.Response, name: str) -> None:
         new = parse(req, GRANTED)

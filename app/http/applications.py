@@ -12,10 +12,15 @@ from app.model import Application, Registration
 from app.registry import Registry
 
 SECRET = {**KEY, "minLength": 16}
-NEW = shape({"application": NAME, "address": URL}, {"secret": SECRET, "description": TEXT})
-CHANGED = shape({"address": URL}, {"description": TEXT})
-SWITCHED = shape({"active": {"type": "boolean"}})
-ROTATED = shape({}, {"secret": SECRET})
+ADDRESS = "http://127.0.0.1:4000"  # where python -m app listen is, unless it is told otherwise
+NEW = shape(
+    {"application": NAME, "address": URL},
+    {"secret": SECRET, "description": TEXT},
+    example={"application": "shop", "address": ADDRESS},
+)
+CHANGED = shape({"address": URL}, {"description": TEXT}, example={"address": ADDRESS, "description": "Takes orders."})
+SWITCHED = shape({"active": {"type": "boolean"}}, example={"active": True})
+ROTATED = shape({}, {"secret": SECRET}, example={})
 
 
 def _with(*names: str) -> dict[str, Any]:

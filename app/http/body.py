@@ -13,7 +13,8 @@ LARGEST = 5 * LIMIT  # of a batch
 
 NAME = {"type": "string", "pattern": r"^[A-Za-z0-9_.-]{1,128}$"}
 TEXT = {"type": "string", "maxLength": 1000, "pattern": r"^[^\x00]*$"}
-KEY = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[^\x00-\x1f]*$"}
+LINE = {"type": "string", "pattern": r"^[^\x00-\x1f]*$"}
+KEY = {**LINE, "minLength": 1, "maxLength": 255}
 URL = {"type": "string", "maxLength": 2000, "pattern": r"^https?://[^\s/?#@\\\x00-\x1f][^\s\\\x00-\x1f]*$"}
 
 

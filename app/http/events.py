@@ -19,8 +19,13 @@ MOST = 1000  # events in a batch
 NEW = shape(
     {"action": NAME, "payload": {"type": "object"}},
     {"deduper": KEY, "metadata": {"type": "object"}, "sleep_until": {"type": ["number", "string"], "minimum": 0}},
+    example={"action": "order.placed", "payload": {"id": 1}, "deduper": "order-1"},
 )
-BATCH = shape({"events": {"type": "array", "minItems": 1, "maxItems": MOST}})
+EACH = "Each as the body of POST /v1/events; one that is not is refused by itself."
+BATCH = shape(
+    {"events": {"type": "array", "minItems": 1, "maxItems": MOST, "description": EACH}},
+    example={"events": [{"action": "order.placed", "payload": {"id": number}} for number in (2, 3)]},
+)
 EVENT = schema_of(Event)
 PUBLISHED = {**EVENT, "properties": {**EVENT["properties"], "duplicate": {"const": True}}}
 REFUSED = {"type": "object", "properties": {"status": {"type": "integer"}, "error": {"type": "string"}}}

@@ -33,9 +33,15 @@ FILTER = {
 }
 DRY_RUN = {"type": "boolean"}
 REQUEUE = shape(
-    {}, {"gists": {"type": "array", "items": ID, "minItems": 1, "maxItems": 1000}, "filter": FILTER, "dry_run": DRY_RUN}
+    {},
+    {"gists": {"type": "array", "items": ID, "minItems": 1, "maxItems": 1000}, "filter": FILTER, "dry_run": DRY_RUN},
+    example={"filter": {"action": "order.placed"}, "dry_run": True},
 )
-BACKFILL = shape({"subscription": ID, "from": TIME}, {"to": TIME, "dry_run": DRY_RUN})
+BACKFILL = shape(
+    {"subscription": ID, "from": TIME},
+    {"to": TIME, "dry_run": DRY_RUN},
+    example={"subscription": "019a0000-0000-7000-8000-000000000000", "from": "2026-01-01T00:00:00Z"},
+)
 AGAIN = schema_of(Again)
 AGAIN = {**AGAIN, "properties": {**AGAIN["properties"], "dry_run": DRY_RUN}}
 EXPLAINED = {

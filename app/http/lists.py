@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from app.errors import Malformed, NotFound
 from app.model import Filters, Item, Listing, Page
 
 LARGEST_PAGE = 100
+_CONTROL = re.compile(r"[\x00-\x1f]")  # in no name and no deduper
 PAGING = ("cursor", "per_page", "sort", "from", "to")
 
 
@@ -95,7 +97,7 @@ def _filter(name: str, value: str | None, states: tuple[str, ...]) -> UUID | str
             raise Malformed(f"{name} must be an id") from error
     if name == "status" and value not in states:
         raise Malformed(f"status must be one of {', '.join(states)}")
-    if not value.isprintable():
+    if _CONTROL.search(value):
         raise Malformed(f"{name} has characters that no {name} has")
     return value
 

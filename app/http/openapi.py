@@ -6,7 +6,8 @@ from http import HTTPStatus
 from typing import Any
 
 from app import __version__
-from app.http.body import NAME
+from app.http.body import LINE, NAME
+from app.http.limits import is_free
 from app.http.lists import LARGEST_PAGE
 from app.http.operations import Operation
 from app.http.present import schema_of
@@ -16,13 +17,35 @@ Json = dict[str, Any]
 METHODS = ("get", "post", "put", "patch", "delete")
 ID = {"type": "string", "format": "uuid"}
 TIME = {"type": "string", "format": "date-time"}
+EXAMPLES = {  # of parameters; of names in paths by what is named
+    **dict.fromkeys(("event", "gist", "subscription"), "019a0000-0000-7000-8000-000000000000"),
+    "applications": "shop",
+    "actions": "order.placed",
+    "application": "billing",
+    "permission": "read",
+}
+HEADERS = {
+    "X-Request-ID": "The request's id: the one that was sent, or one that was made; it is in the log and in errors.",
+    "X-RateLimit-Limit": "Where a limit is set: requests that it lets through in a second.",
+    "X-RateLimit-Remaining": "Where a limit is set: requests that are left of these.",
+    "X-RateLimit-Reset": "Where a limit is set: seconds until there is more room.",
+    "Retry-After": "Seconds after which it is worth another try.",
+    "WWW-Authenticate": "Bearer.",
+}
+PARAMETERS = {
+    "cursor": "Where to go on: `next` or `prev` of the answer before.",
+    "per_page": "Items in an answer, at most.",
+    "sort": "By this, or with `-` in the reverse of it.",
+    "from": "Only what is not older.",
+    "to": "Only what is older.",
+}
 FILTERS: Mapping[str, Json] = {
     "subscription": ID,
     "event": ID,
     "permission": {"enum": [str(permission) for permission in Permission]},
 }
 STATES = {"Gist": [str(status) for status in Status], "Action": [str(status) for status in Lifecycle]}
-ERROR = {
+ERROR: Json = {
     "type": "object",
     "properties": {
         "error": {"type": "string"},
@@ -39,7 +62,7 @@ ERROR = {
     },
     "required": ["error", "code", "details", "request_id"],
 }
-DELIVERY = {
+DELIVERY: Json = {
     "type": "object",
     "properties": {
         "event": ID,
@@ -60,6 +83,11 @@ DELIVERY_HEADERS = {
     "X-Amebo-Signature": "sha256= and the hex HMAC-SHA256 of the body.",
 }
 _PARAMETER = re.compile(r"{(\w+)}")
+_CREDENTIALS: list[Json] = [
+    {"bearer": []},
+    {"application": [], "signature": []},
+    {"application": [], "signature": [], "timestamp": []},
+]
 
 
 def document(routes: Iterable[tuple[str, object]]) -> Json:
@@ -77,7 +105,11 @@ def document(routes: Iterable[tuple[str, object]]) -> Json:
         "servers": [{"url": "/"}],
         "paths": paths,
         "webhooks": {"delivery": {"post": _delivery()}},
-        "components": {"schemas": schemas, "securitySchemes": _security_schemes()},
+        "components": {
+            "schemas": schemas,
+            "headers": {name: {"description": text, "schema": {"type": "string"}} for name, text in HEADERS.items()},
+            "securitySchemes": _security_schemes(),
+        },
     }
 
 
@@ -97,11 +129,12 @@ def _operation(path: str, method: str, resource: object, operation: Operation, s
         "summary": operation.summary,
         "tags": [_tag(path)],
         "parameters": [*_in_path(path), *_in_query(operation)],
-        "responses": _responses(operation, schemas, public=public),
-        "security": [] if public else [{"bearer": []}, {"application": [], "signature": []}],
+        "responses": _responses(path, operation, schemas, public=public),
+        "security": [] if public else _CREDENTIALS,
     }
     if operation.body is not None:
-        described["requestBody"] = {"required": True, "content": _content(dict(operation.body.schemata))}
+        content = {"schema": dict(operation.body.schemata), "example": dict(operation.body.example)}
+        described["requestBody"] = {"required": True, "content": {"application/json": content}}
     return described
 
 
@@ -112,22 +145,29 @@ def _tag(path: str) -> str:
 
 def _in_path(path: str) -> list[Json]:
     return [
-        {"name": name, "in": "path", "required": True, "schema": NAME if name == "name" else ID}
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "schema": NAME if name == "name" else ID,
+            "example": EXAMPLES[_tag(path) if name == "name" else name],
+        }
         for name in _PARAMETER.findall(path)
     ]
 
 
 def _in_query(operation: Operation) -> list[Json]:
     states = {"enum": STATES.get(operation.lists.__name__, [])} if operation.lists else {}
-    known = {**FILTERS, "status": states}
     required = operation.lists is None
-    found = [_query(name, known.get(name, {"type": "string"}), required=required) for name in operation.filters]
+    known = {**FILTERS, "status": states, "application": NAME if required else LINE}
+    found = [_query(name, known.get(name, LINE), required=required) for name in operation.filters]
     if operation.lists is None:
         return found
+    key = operation.lists.__name__.lower()
     paging: dict[str, Json] = {
-        "cursor": {"type": "string"},
+        "cursor": {"type": "string", "minLength": 1},
         "per_page": {"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE, "default": 50},
-        "sort": {"type": "string"},
+        "sort": {"enum": [key, f"-{key}"]},
         "from": TIME,
         "to": TIME,
     }
@@ -135,23 +175,26 @@ def _in_query(operation: Operation) -> list[Json]:
 
 
 def _query(name: str, schema: Json, *, required: bool = False) -> Json:
-    return {"name": name, "in": "query", "required": required, "schema": schema}
+    text = PARAMETERS.get(name, f"The {name}." if required else f"Only of this {name}.")
+    described = {"name": name, "in": "query", "required": required, "description": text, "schema": schema}
+    return {**described, "example": EXAMPLES[name]} if required else described
 
 
-def _responses(operation: Operation, schemas: Json, *, public: bool) -> Json:
+def _responses(path: str, operation: Operation, schemas: Json, *, public: bool) -> Json:
     answers: dict[int, Any] = dict(operation.answers)
     if operation.lists is not None:
         answers[200] = _page(_named(operation.lists, schemas, "tries"))
-    errors = {*operation.refusals, 400, 429, 503}
+    errors = set(operation.refusals) if is_free(path) else {*operation.refusals, 400, 429, 503}
     errors |= set() if public else {401, 403}
     errors |= {413, 415, 422} if operation.body else set()
-    found = {str(status): _answer(status, answer, schemas) for status, answer in answers.items()}
-    refusals = {str(status): _refusal(status) for status in sorted(errors - answers.keys())}
-    return {**found, **refusals}
+    answered = {str(status): _answer(status, answer, schemas) for status, answer in answers.items()}
+    refused = {str(status): _refusal(status) for status in sorted(errors - answers.keys())}
+    found = {**answered, **refused}
+    return {status: {**each, "headers": _headers(path, int(status))} for status, each in found.items()}
 
 
 def _answer(status: int, answer: Any, schemas: Json) -> Json:  # noqa: ANN401  # as Operation says
-    described: Json = {"description": HTTPStatus(status).phrase, "headers": _headers()}
+    described: Json = {"description": HTTPStatus(status).phrase}
     if isinstance(answer, str):
         described["content"] = {answer: {"schema": {"type": "string"}}}
     elif answer is not None:
@@ -160,9 +203,8 @@ def _answer(status: int, answer: Any, schemas: Json) -> Json:  # noqa: ANN401  #
 
 
 def _refusal(status: int) -> Json:
-    headers = _headers("Retry-After") if status in (429, 503) else _headers()
     error = {"$ref": "#/components/schemas/Error"}
-    return {"description": HTTPStatus(status).phrase, "headers": headers, "content": _content(error)}
+    return {"description": HTTPStatus(status).phrase, "content": _content(error)}
 
 
 def _named(model: type, schemas: Json, *without: str) -> Json:
@@ -191,8 +233,12 @@ def _content(schema: Json) -> Json:
     return {"application/json": {"schema": schema}}
 
 
-def _headers(*more: str) -> Json:
-    return {name: {"schema": {"type": "string"}} for name in ("X-Request-ID", *more)}
+def _headers(path: str, status: int) -> Json:
+    names = ["X-Request-ID"]
+    names += [] if is_free(path) else ["X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"]
+    names += ["Retry-After"] if status in (429, 503) else []
+    names += ["WWW-Authenticate"] if status == 401 else []
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
 def _security_schemes() -> Json:
@@ -203,6 +249,12 @@ def _security_schemes() -> Json:
         "bearer": {"type": "http", "scheme": "bearer", "description": "A token of /v1/tokens, or an API key."},
         "application": {"type": "apiKey", "in": "header", "name": "X-Amebo-Application"},
         "signature": {"type": "apiKey", "in": "header", "name": "X-Amebo-Signature", "description": signature},
+        "timestamp": {
+            "type": "apiKey",
+            "in": "header",
+            "name": "X-Amebo-Timestamp",
+            "description": "Seconds since 1970; 300 seconds from them the signature is good no longer.",
+        },
     }
 
 

@@ -12,10 +12,11 @@ Responder = TypeVar("Responder", bound=Callable[..., None])
 
 @dataclass(frozen=True)
 class Shape:
-    """The JSON Schema of a body, ready to check with."""
+    """The JSON Schema of a body, ready to check with, and a body that satisfies it."""
 
     schemata: Json
     check: schema.Validator
+    example: Json
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def operation(
     return said
 
 
-def shape(required: dict[str, Any], optional: dict[str, Any] | None = None) -> Shape:
+def shape(required: dict[str, Any], optional: dict[str, Any] | None = None, *, example: Json) -> Shape:
     """A body with exactly these fields; a misspelt one is refused rather than ignored."""
     schemata = {
         "type": "object",
@@ -59,4 +60,4 @@ def shape(required: dict[str, Any], optional: dict[str, Any] | None = None) -> S
         "required": list(required),
         "additionalProperties": False,
     }
-    return Shape(schemata, schema.compiled(schemata))
+    return Shape(schemata, schema.compiled(schemata), example)

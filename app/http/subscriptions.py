@@ -20,8 +20,12 @@ OPTIONS = {
     "rate_limit": {"type": ["number", "null"], "minimum": 0.001, "maximum": 100_000},
     "ordered": {"type": "boolean"},
 }
-NEW = shape({"application": NAME, "action": NAME, "handler": HANDLER}, OPTIONS)
-CHANGED = shape({"handler": HANDLER}, OPTIONS)
+NEW = shape(
+    {"application": NAME, "action": NAME, "handler": HANDLER},
+    OPTIONS,
+    example={"application": "shop", "action": "order.placed", "handler": "/webhooks"},
+)
+CHANGED = shape({"handler": HANDLER}, OPTIONS, example={"handler": "/webhooks", "max_retries": 10})
 SHOWN = schema_of(Subscription)
 WITH_ENDPOINT = {**SHOWN, "properties": {**SHOWN["properties"], "endpoint": schema_of(Endpoint, "subscription")}}
 

@@ -15,7 +15,8 @@ LOGIN = shape(
     {
         "username": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[^\x00-\x1f]*$"},
         "password": {"type": "string", "maxLength": 1000},
-    }
+    },
+    example={"username": "admin", "password": "…"},
 )
 TOKEN = {
     "type": "object",

@@ -16,6 +16,7 @@ from tests.contract.conftest import new_database
 from tests.contract.processes import Client, Process, Processes, login, set_up
 
 MANY = 10_000
+ODD = 150  # payloads of any content
 GROWTH = 200 * 1024 * 1024  # bytes that the process may have grown by
 PATHS = (
     *("/v1/tokens", "/v1/tokens/refresh", "/v1/applications", "/v1/applications/shop", "/v1/applications/shop/secret"),
@@ -23,6 +24,7 @@ PATHS = (
     *("/v1/events", "/v1/events/batch", "/v1/subscriptions", "/v1/gists", "/v1/requeues", "/v1/backfills", "/nowhere"),
 )
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "BREW")
+Text = Callable[[random.Random], str]
 KNOWN = (
     "action",
     "application",
@@ -107,23 +109,102 @@ KEPT: tuple[dict[str, Any], ...] = (
 )
 
 
-@pytest.mark.parametrize("payload", KEPT)
-def test_what_got_a_201_reads_back_as_it_was_sent(payload: dict[str, Any], service: tuple[int, str, Process]) -> None:
+def test_what_got_a_201_reads_back_as_it_was_sent(service: tuple[int, str, Process]) -> None:
+    """To the last digit and in the order it had; alone and in a batch."""
     port, token, _ = service
-    client = Client(port, token)
-    status, event = client.call("POST", "/v1/events", {"action": "order.placed", "payload": payload})
-    assert status == 201, event
-    assert client.call("GET", f"/v1/events/{event['event']}")[1]["payload"] == payload
+    client, chance = Client(port, token), random.Random(2)  # noqa: S311
+    payloads = [*KEPT, *({**_object(chance, _any_text), "id": number} for number in range(ODD))]
+    drafts = [{"action": "order.placed", "payload": each, "metadata": each} for each in payloads]
+    made = [client.call("POST", "/v1/events", each) for each in drafts]
+    assert {status for status, _ in made} == {201}
+    together = client.call("POST", "/v1/events/batch", {"events": drafts})[1]["events"]
+    assert {each["status"] for each in together} == {201}
+    for event, sent in zip([*(event for _, event in made), *together], drafts * 2, strict=True):
+        found = client.call("GET", f"/v1/events/{event['event']}")[1]
+        for part in ("payload", "metadata"):
+            assert json.dumps(found[part]) == json.dumps(event[part]) == json.dumps(sent[part])
 
 
-@pytest.mark.parametrize("line", [b"GET / HTTP/9.9", b"\x00\x01\x02", b"POST /v1/events HTTP/1.1\r\nContent-Length: x"])
-def test_what_is_not_http_is_answered_or_closed(line: bytes, service: tuple[int, str, Process]) -> None:
+@pytest.mark.parametrize("events", [[None], [{}, 1, "x"], [{"action": "order.placed"}]], ids=str)
+def test_a_batch_without_one_good_event_needs_credentials_too(
+    events: list[object], service: tuple[int, str, Process]
+) -> None:
+    port, token, _ = service
+    assert Client(port).call("POST", "/v1/events/batch", {"events": events})[0] == 401
+    status, answer = Client(port, token).call("POST", "/v1/events/batch", {"events": events})
+    assert (status, {each["status"] for each in answer["events"]}) == (207, {422})
+
+
+LAST = b"Host: amebo\r\nConnection: close\r\n"
+EVENT = b'{"action": "order.placed", "payload": {"id": 1}}'
+POSTED = b"POST /v1/events HTTP/1.1\r\nContent-Type: application/json\r\n" + LAST
+CHUNKED = POSTED + b"Transfer-Encoding: chunked\r\n\r\n"
+LENGTH = b"Content-Length: %d\r\n" % len(EVENT)
+# Each with the status of its answer; 0 for a connection that is closed without one, where there was no whole request.
+RAW: dict[str, tuple[bytes, int]] = {
+    "in chunks": (
+        CHUNKED + b"10\r\n%b\r\n%x;odd=1\r\n%b\r\n0\r\n\r\n" % (EVENT[:16], len(EVENT) - 16, EVENT[16:]),
+        201,
+    ),
+    "a size of a chunk that is no number": (CHUNKED + b"zz\r\n" + EVENT + b"\r\n0\r\n\r\n", 400),
+    "a negative size of a chunk": (CHUNKED + b"-5\r\n" + EVENT + b"\r\n0\r\n\r\n", 400),
+    "a chunk longer than its size": (CHUNKED + b"3\r\n" + EVENT + b"\r\n0\r\n\r\n", 400),
+    "chunks beyond the limit": (CHUNKED + (b"100000\r\n" + b" " * 0x100000 + b"\r\n") * 2 + b"0\r\n\r\n", 413),
+    "chunks that end early": (CHUNKED + b"ff\r\n" + EVENT, 0),
+    "a length and chunks": (POSTED + LENGTH + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + EVENT, 400),
+    "another encoding": (POSTED + b"Transfer-Encoding: gzip\r\n\r\n" + EVENT, 501),
+    "no length": (POSTED + b"\r\n", 400),
+    "a length that is no number": (POSTED + b"Content-Length: x\r\n\r\n", 400),
+    "a negative length": (POSTED + b"Content-Length: -1\r\n\r\n" + EVENT, 400),
+    "a length with a sign": (POSTED + b"Content-Length: +48\r\n\r\n" + EVENT, 400),
+    "two lengths": (POSTED + LENGTH + b"Content-Length: 2\r\n\r\n" + EVENT, 400),
+    "a length beyond any limit": (POSTED + b"Content-Length: " + b"9" * 30 + b"\r\n\r\n" + EVENT, 413),
+    "more than its length": (POSTED + b"Content-Length: 9\r\n\r\n" + EVENT, 400),
+    "less than its length": (POSTED + b"Content-Length: 99\r\n\r\n" + EVENT, 0),
+    "headers without end": (b"GET /v1/events HTTP/1.1\r\nX-Long: " + b"x" * 300_000 + b"\r\n\r\n", 431),
+    "a query without end": (b"GET /v1/events?cursor=" + b"x" * 300_000 + b" HTTP/1.1\r\n\r\n", 431),
+    "nothing in a header": (b"GET /v1/events HTTP/1.1\r\n" + LAST + b"X-Odd: a\x00b\r\n\r\n", 400),
+    "a header in two lines": (b"GET /health HTTP/1.1\r\n" + LAST + b"X-Odd: a\r\n b\r\n\r\n", 200),
+    "a space before a colon": (POSTED + b"Content-Length : 48\r\n\r\n" + EVENT, 400),
+    "a header without a colon": (b"GET /health HTTP/1.1\r\n" + LAST + b"odd\r\n\r\n", 400),
+    "bytes in the path": (b"GET /v1/events/\xff\xfe HTTP/1.1\r\n" + LAST + b"\r\n", 400),
+    "another host in the path": (b"GET http://other/health HTTP/1.1\r\n" + LAST + b"\r\n", 200),
+    "a star for a path": (b"OPTIONS * HTTP/1.1\r\n" + LAST + b"\r\n", 404),
+    "no path": (b"GET HTTP/1.1\r\n\r\n", 404),
+    "a later HTTP": (b"GET /health HTTP/9.9\r\n" + LAST + b"\r\n", 200),
+    "no HTTP": (b"\x00\x01\x02\r\n\r\n", 400),
+    "nothing": (b"\r\n\r\n", 0),
+}
+
+
+@pytest.mark.parametrize("what", RAW)
+def test_what_is_hardly_http_is_answered_or_closed(what: str, service: tuple[int, str, Process]) -> None:
     port, token, web = service
-    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
-        connection.sendall(line + b"\r\n\r\n")
-        assert b" 500 " not in connection.makefile("rb").readline()
+    request, expected = RAW[what]
+    status, content = _answer(port, request.replace(LAST, LAST + f"Authorization: Bearer {token}\r\n".encode(), 1))
+    assert status == expected, content[:500]
+    if status >= 400:
+        error = json.loads(content)
+        assert error.keys() == {"error", "code", "details", "request_id"}
+        assert (error["code"], bool(error["request_id"])) == (status, True)
     assert web.status()["status"] == "ready"
     assert Client(port, token).call("GET", "/v1/actions")[0] == 200
+
+
+def _answer(port: int, request: bytes) -> tuple[int, bytes]:
+    """The first answer to bytes after which nothing more comes; status 0 for none."""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        try:
+            connection.sendall(request)
+            connection.shutdown(socket.SHUT_WR)
+        except (BrokenPipeError, ConnectionResetError):
+            """It answered before it had read everything."""
+        response = http.client.HTTPResponse(connection)
+        try:
+            response.begin()
+            return response.status, response.read()
+        except (http.client.BadStatusLine, ConnectionResetError):
+            return 0, b""
 
 
 def _request(chance: random.Random, token: str) -> tuple[str, str, bytes | None, dict[str, str]]:
@@ -136,7 +217,9 @@ def _request(chance: random.Random, token: str) -> tuple[str, str, bytes | None,
     if chance.random() < 0.9 and (method, path) != ("DELETE", "/v1/applications/shop"):
         headers["Authorization"] = f"Bearer {token}"
     if chance.random() < 0.1:
-        headers[chance.choice(_HEADERS)] = _text(chance)
+        headers[chance.choice(_HEADERS)] = _text(chance) * chance.choice((1, 1, 1, 300))
+    if chance.random() < 0.01:
+        path += ("&" if "?" in path else "?") + "cursor=" + "x" * chance.randint(1000, 100_000)
     body = _body(chance) if method in ("POST", "PUT", "PATCH") or chance.random() < 0.1 else None
     return method, path, body, headers
 
@@ -165,25 +248,32 @@ def _body(chance: random.Random) -> bytes:
     return chance.choice(break_it)(text)
 
 
-def _object(chance: random.Random) -> dict[str, Any]:
-    names = [*chance.sample(KNOWN, chance.randint(0, 4)), *(_text(chance) for _ in range(chance.randint(0, 1)))]
-    return {name: _value(chance, 3) for name in names}
+def _text(chance: random.Random) -> str:
+    return "".join(chance.choices(string.ascii_letters + string.digits + "._-/%&=<>'\" ", k=chance.randint(0, 60)))
 
 
-def _value(chance: random.Random, depth: int) -> Any:  # JSON
+def _any_text(chance: random.Random) -> str:
+    """Any characters, from the first to the last, but no halves of a pair."""
+    codes = (chance.choice((chance.randrange(0xD800), chance.randrange(0xE000, 0x110000))) for _ in range(20))
+    return "".join(map(chr, codes))
+
+
+def _object(chance: random.Random, text: Text = _text) -> dict[str, Any]:
+    names = [*chance.sample(KNOWN, chance.randint(0, 4)), *(text(chance) for _ in range(chance.randint(0, 1)))]
+    return {name: _value(chance, 3, text) for name in names}
+
+
+def _value(chance: random.Random, depth: int, text: Text) -> Any:  # JSON
     kinds: list[Callable[[], Any]] = [
         lambda: chance.choice(
             [None, True, False, 0, -1, 1.5, 2**70, -(10**300), "order.placed", "shop", "http://[", {}]
         ),
-        lambda: _text(chance),
-        lambda: _object(chance) if depth else {},
-        lambda: [_value(chance, depth - 1) for _ in range(chance.randint(0, 3))] if depth else [],
+        lambda: text(chance),
+        lambda: chance.uniform(-1, 1) * 10.0 ** chance.randint(-300, 300),
+        lambda: {text(chance): _value(chance, depth - 1, text)} if depth else {},
+        lambda: [_value(chance, depth - 1, text) for _ in range(chance.randint(0, 3))] if depth else [],
     ]
     return chance.choice(kinds)()
-
-
-def _text(chance: random.Random) -> str:
-    return "".join(chance.choices(string.ascii_letters + string.digits + "._-/%&=<>'\" ", k=chance.randint(0, 60)))
 
 
 def _percent(chance: random.Random) -> str:
