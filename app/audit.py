@@ -5,7 +5,6 @@ from typing import Any
 
 from app import rules
 from app.errors import AmeboError
-from app.http.present import present
 from app.model import AuditEntry
 from app.ports import Registrations
 
@@ -44,4 +43,4 @@ def verify(storage: Registrations) -> int:
 
 
 def shown(entry: AuditEntry) -> dict[str, Any]:
-    return {**present(entry, "hash"), "hash": entry.hash.hex()}
+    return {**rules.public(entry), "hash": entry.hash.hex()}

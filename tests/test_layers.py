@@ -21,7 +21,7 @@ ARROWS: dict[str, set[str]] = {
     "app/publishing.py": {"app.model", "app.errors", "app.rules", "app.catalogue"},
     "app/commit.py": {"app.model", "app.errors", "app.metrics", "app.publishing"},
     "app/minutes.py": {"app.model", "app.errors", "app.rules", "app.ports"},
-    "app/audit.py": {"app.model", "app.errors", "app.rules", "app.ports", "app.http.present"},
+    "app/audit.py": {"app.model", "app.errors", "app.rules", "app.ports"},
     "app/registry.py": {
         "app.model",
         "app.errors",
