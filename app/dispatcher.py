@@ -24,6 +24,7 @@ from app.storage.wakeup import listen
 RETRY = 1.0
 SOON = 1.0  # after some work, look again for what gets due, where nobody says that there is more
 GATHER = 0.02  # between claims, and between recordings: several gists come together, and what others are taking is gone
+ENOUGH = 64  # deliveries done are worth a statement without waiting for more
 RECORDING = 3.0  # seconds of the drain's time that are kept for recording
 EXPIRED_AT_ONCE = 10_000
 log = logging.getLogger("amebo.dispatcher")
@@ -48,6 +49,7 @@ class Dispatcher:
         self._left_some = False  # the last claim left something behind, for want of places
         self._sending: set[asyncio.Task[None]] = set()
         self._busy: Counter[UUID] = Counter()
+        self._enough = asyncio.Event()
         self._done: asyncio.Queue[Done] = asyncio.Queue()
 
     def wake(self) -> None:
@@ -107,6 +109,8 @@ class Dispatcher:
             if not self._busy[delivery.subscription]:
                 del self._busy[delivery.subscription]
         self._done.put_nowait((delivery, attempt))
+        if self._done.qsize() >= ENOUGH:
+            self._enough.set()
 
     def _sent(self, task: asyncio.Task[None]) -> None:
         self._sending.discard(task)
@@ -116,15 +120,16 @@ class Dispatcher:
     async def _rest(self, room: Room, claim: Claim) -> None:
         """Where a claim left something behind there is more; else wait for work, or for a gist's time.
 
-        And always a moment longer: what another dispatcher is taking is due until it has committed, and asking
-        for it again and again meanwhile would only slow that commit down.
+        And a moment longer: what another dispatcher is taking is due until it has committed, and asking for it again
+        and again meanwhile would only slow that commit down. What waited for a place needs no such moment: it is woken
+        by a recording, and recordings come no oftener.
         """
         many = len(claim.deliveries)
         if not (claim.more and room.limit and many >= self._settings.rest_when):
             seconds = min(SOON, self._settings.idles) if many else await self._until_due()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._awake.wait(), seconds)
-        if many < room.limit or not many:
+        if not self._left_some:
             await asyncio.sleep(GATHER)
 
     async def _until_due(self) -> float:
@@ -139,7 +144,7 @@ class Dispatcher:
         while True:
             done = [await self._done.get()]
             if len(self._sending) > self._done.qsize():  # others will be done soon
-                await asyncio.sleep(GATHER)
+                await self._gather()
             while not self._done.empty():
                 done.append(self._done.get_nowait())
             try:
@@ -148,6 +153,11 @@ class Dispatcher:
                 log.exception("cannot record %d deliveries; they are due again when their lease ends", len(done))
             for _ in done:
                 self._done.task_done()
+
+    async def _gather(self) -> None:
+        self._enough.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._enough.wait(), GATHER)
 
     async def _complete(self, done: tuple[Done, ...]) -> None:
         """Insist while the database is away: what was delivered and not recorded would be delivered again."""
