@@ -18,7 +18,8 @@ LOOPBACK: tuple[Network, ...] = (ipaddress.IPv4Network("127.0.0.0/8"), ipaddress
 NOT_SETTINGS = frozenset(  # names of ours that mean something before there are settings, or to another command
     {"AMEBO_CONFIG", "AMEBO_WEBHOOK_SECRET", "AMEBO_VAULT_PASSWORD_FILE", "AMEBO_LAB_CACHE"}
 )
-SPARE = 2  # connections beside one a thread, so that health is answered when every thread is at work
+READING = 8  # requests that read at once; those that publish share a commit and its connection
+SPARE = 2  # connections beside, so that health is answered when all the others are at work
 YES, NO = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 
 
@@ -32,7 +33,7 @@ class Settings:
     )
     pool: int = field(
         default=0,
-        metadata={"help": "connections to the database of a web process; 0: as many as threads, and 2", "most": 1000},
+        metadata={"help": "connections to the database of a web process; 0: one a thread up to 8, and 2", "most": 1000},
     )
     secret: str = field(
         default="", repr=False, metadata={"help": "signs tokens; 32 characters or more", "secret": True}
@@ -50,7 +51,7 @@ class Settings:
     )
     host: str = field(default="0.0.0.0", metadata={"help": "address to listen on"})  # noqa: S104  # a server's default
     port: int = field(default=3310, metadata={"help": "port to listen on; systemd's sockets come first", "most": 65535})
-    threads: int = field(default=8, metadata={"help": "requests at work at once", "least": 1, "most": 1000})
+    threads: int = field(default=16, metadata={"help": "requests at work at once", "least": 1, "most": 1000})
     connections: int = field(default=1000, metadata={"help": "client connections at once", "least": 1})
     trusted_proxies: tuple[Network, ...] = field(
         default=LOOPBACK, metadata={"help": "networks whose X-Forwarded-For is believed, or false for none"}
@@ -104,7 +105,7 @@ class Settings:
     @property
     def pool_size(self) -> int:
         """Connections to the database of a web process."""
-        return self.pool or self.threads + SPARE
+        return self.pool or min(self.threads, READING) + SPARE
 
     @property
     def places_at_once(self) -> int:

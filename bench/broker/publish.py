@@ -1,9 +1,11 @@
 """Publishing through one web process, 16 and 64 connections, one subscription, no dispatcher: beside the peer.
 
-The batch route is held against what PostgreSQL can do by itself: single INSERTs of the same payload by pgbench.
+The batch route is held against what PostgreSQL can do by itself: single INSERTs of the same payload by pgbench; and
+single events also against what any service in Falcon under waitress can answer.
 """
 
 from bench.broker import load
+from bench.broker.bare import bare
 from bench.broker.lines import Findings, Line
 from bench.broker.load import Pace, Publisher
 from bench.broker.peer import peer
@@ -20,9 +22,17 @@ def measure(cluster: Durable, *, quick: bool) -> Findings:
     ours, batches = _ours(cluster.database("publish_ours"), seconds)
     theirs = _theirs(cluster.database("publish_peer"), seconds)
     limit = inserts_a_second(cluster.database("publish_limit"), load.payload(), seconds)
+    nothing = _nothing(seconds)
     lines = [line for count in CONNECTIONS for line in _beside_peer(count, ours[count], theirs[count])]
+    lines += [_beside_nothing(count, ours[count], nothing[count]) for count in CONNECTIONS]
     lines += [_beside_limit(count, pace, limit) for count, pace in batches.items()]
-    details = {"seconds": seconds, "ours": _each(ours), "peer": _each(theirs), "batch": _each(batches)}
+    details = {
+        "seconds": seconds,
+        "ours": _each(ours),
+        "peer": _each(theirs),
+        "batch": _each(batches),
+        "nothing": _each(nothing),
+    }
     return Findings("Publish, one web process", tuple(lines), details)
 
 
@@ -58,6 +68,16 @@ def _theirs(database: Database, seconds: int) -> dict[int, Pace]:
             database.level()
             found[count] = load.hammer(publisher, count, seconds)
         return found
+
+
+def _nothing(seconds: int) -> dict[int, Pace]:
+    with bare() as publisher:
+        load.hammer(publisher, CONNECTIONS[0], 2)
+        return {count: load.hammer(publisher, count, seconds) for count in CONNECTIONS}
+
+
+def _beside_nothing(connections: int, ours: Pace, nothing: Pace) -> Line:
+    return Line(f"{connections} connections, rate", ours.rate, "events/s", nothing.rate, "nothing behind it")
 
 
 def _beside_peer(connections: int, ours: Pace, theirs: Pace) -> tuple[Line, ...]:
