@@ -77,7 +77,7 @@ def _nothing(seconds: int) -> dict[int, Pace]:
 
 
 def _beside_nothing(connections: int, ours: Pace, nothing: Pace) -> Line:
-    return Line(f"{connections} connections, rate", ours.rate, "events/s", nothing.rate, "nothing behind it")
+    return Line(f"{connections} connections, of the most", ours.rate, "events/s", nothing.rate, "nothing behind it")
 
 
 def _beside_peer(connections: int, ours: Pace, theirs: Pace) -> tuple[Line, ...]:
