@@ -1,61 +1,12 @@
 """Every template renders from its role's defaults, and the lines that matter are in it."""
 
+import json
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
-from ansible.parsing.dataloader import DataLoader
-from ansible.template import Templar, trust_as_template
 
-ROOT = Path(__file__).parents[2]
-NGINX = ROOT / "templates/nginx"
-
-# What has no default, and what Ansible knows of the host.
-GIVEN: Mapping[str, dict[str, Any]] = {
-    "base": {},
-    "postgresql": {
-        "ansible_facts": {"distribution_major_version": "12"},
-        "postgresql_owner_password": "made up",
-        "postgresql_service_password": "made up",
-        "postgresql_reader_password": "made up",
-    },
-    "nginx": {"nginx_upstream_servers": ["192.0.2.11:3310", "192.0.2.11:3311"]},
-    "amebo": {
-        "amebo_version": "1.0.0",
-        "amebo_database_host": "192.0.2.5",
-        "amebo_database_owner_password": "made up",
-        "amebo_database_service_password": "a/b:c@d",
-        "amebo_secret": 'with "quotes", \\ and $dollars',
-        "amebo_admin_password": "made up",
-        "__amebo_slot": "a",
-    },
-}
-TEMPLATES = [
-    *((path.parts[-3], path) for path in sorted(ROOT.glob("roles/*/templates/*.j2"))),
-    *(("nginx", path) for path in sorted(NGINX.glob("*.j2"))),
-]
-
-
-def render(role: str, path: Path, **changes: Any) -> str:
-    """As Ansible renders it: an undefined variable is an error."""
-    loader = DataLoader()
-    known: dict[str, Any] = {"ansible_managed": "Ansible managed", "role_path": str(ROOT / "roles" / role)}
-    for part in ("defaults", "vars"):
-        source = ROOT / "roles" / role / part / "main.yml"
-        if source.exists():
-            known |= loader.load_from_file(str(source), trusted_as_template=True)
-    templar = Templar(loader).copy_with_new_env(
-        searchpath=[str(path.parent)], available_variables=known | GIVEN[role] | changes
-    )
-    text = trust_as_template(path.read_text())
-    return str(templar.template(text, escape_backslashes=False, overrides={"trim_blocks": True}))
-
-
-def render_one(name: str, **changes: Any) -> str:
-    role, path = next((role, path) for role, path in TEMPLATES if path.name == name)
-    return render(role, path, **changes)
+from tests.rendering import TEMPLATES, render, render_one
 
 
 def settings(text: str) -> dict[str, str]:
@@ -80,19 +31,20 @@ def test_it_is_the_same_each_time(role: str, path: Path) -> None:
     assert render(role, path) == render(role, path)
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "least_conn;",
-        "zone amebo 64k;",
-        "server 192.0.2.11:3310 max_fails=3 fail_timeout=30s;",
-        "server 192.0.2.11:3311 max_fails=3 fail_timeout=30s;",
-        "keepalive 16;",
-        "keepalive_timeout 5s;",
-    ],
-)
-def test_the_upstream_keeps_the_guides_values(line: str) -> None:
+@pytest.mark.parametrize("line", ["keepalive 16;", "keepalive_timeout 5s;"])
+def test_the_instances_connections_are_kept(line: str) -> None:
     assert line in render_one("upstream.conf.j2")
+
+
+def test_the_balancer_is_told_the_guides_values() -> None:
+    assert "balancer.max_fails, balancer.fail_timeout = 3, 30" in render_one("upstream.conf.j2")
+
+
+def test_each_instance_has_its_colour() -> None:
+    colours = json.loads(render_one("instances.json.j2"))
+    assert colours["192.0.2.11:3310"] == "blue"
+    assert colours["192.0.2.11:3411"] == "green"
+    assert len(colours) == 4
 
 
 def test_nginx_gets_one_file_with_the_upstream_and_the_site() -> None:

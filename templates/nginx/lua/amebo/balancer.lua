@@ -1,0 +1,139 @@
+-- Which instance gets a request: nginx' own least_conn, max_fails and fail_timeout, over a list that changes without a
+-- reload. Counts are shared by all workers. What differs from nginx: a weight is the chance to be asked at all, and where
+-- every instance has failed too often all are asked again, because a poor answer is better than none.
+local balancer = require("ngx.balancer")
+local state = require("amebo.state")
+
+local _M = { max_fails = 3, fail_timeout = 30, tries = 3 }
+local counts = ngx.shared.amebo_counts
+local turn = 0
+local NO_LIVE_UPSTREAMS = -3 -- NGX_BUSY, as nginx' own groups say it: a 502
+
+function _M.active(address)
+    return math.max(counts:get("active " .. address) or 0, 0)
+end
+
+function _M.fails(address)
+    return counts:get("fails " .. address) or 0
+end
+
+-- Failed too often, and not yet long enough ago.
+function _M.is_out(address, now)
+    local checked = counts:get("checked " .. address) or 0
+    return _M.fails(address) >= _M.max_fails and now - checked <= _M.fail_timeout
+end
+
+local function failed(address)
+    counts:incr("fails " .. address, 1, 0)
+    counts:set("failed " .. address, ngx.now())
+    counts:set("checked " .. address, ngx.now())
+end
+
+-- A success counts when a new try was due: one between two failures changes nothing.
+local function succeeded(address)
+    local at = counts:get("failed " .. address)
+    if at and at < (counts:get("checked " .. address) or 0) then
+        counts:delete("fails " .. address)
+        counts:delete("failed " .. address)
+    end
+end
+
+local function released(address)
+    counts:incr("active " .. address, -1, 0)
+end
+
+-- After fail_timeout one request tries an instance that failed; until its answer the others stay away.
+local function chosen(address)
+    local now = ngx.now()
+    if now - (counts:get("checked " .. address) or 0) > _M.fail_timeout then
+        counts:set("checked " .. address, now)
+    end
+    counts:incr("active " .. address, 1, 0)
+end
+
+-- The least busy; among equals in turn.
+local function least(instances, tried, may_be_asked)
+    local best, fewest
+    turn = turn + 1
+    for position = 1, #instances do
+        local instance = instances[(turn + position) % #instances + 1]
+        local address = instance.address
+        if instance.weight > 0 and not tried[address] and may_be_asked(instance) then
+            local active = _M.active(address)
+            if not best or active < fewest then
+                best, fewest = address, active
+            end
+        end
+    end
+    return best
+end
+
+local function pick(instances, tried)
+    local now = ngx.now()
+    local function has_its_turn(instance)
+        return not _M.is_out(instance.address, now) and (instance.weight >= 100 or math.random(100) <= instance.weight)
+    end
+    local function is_in(instance)
+        return not _M.is_out(instance.address, now)
+    end
+    local function anyone()
+        return true
+    end
+    return least(instances, tried, has_its_turn) or least(instances, tried, is_in) or least(instances, tried, anyone)
+end
+
+-- Its own colour's instances first; another colour's only where that has traffic, too.
+local function find(colour, tried)
+    local now = state.current()
+    local address = pick(now.of[colour], tried)
+    if not address and not ngx.ctx.amebo_forced and now.green > 0 and now.green < 100 then
+        address = pick(now.of[colour == "blue" and "green" or "blue"], tried)
+    end
+    return address
+end
+
+function _M.balance()
+    local ctx = ngx.ctx
+    local tried = ctx.amebo_tried
+    if not tried then
+        tried = {}
+        ctx.amebo_tried = tried
+        balancer.set_more_tries(_M.tries - 1)
+    elseif ctx.amebo_asked then
+        released(ctx.amebo_asked)
+        if balancer.get_last_failure() == "failed" then
+            failed(ctx.amebo_asked)
+        end
+    end
+    local address = find(ngx.var.amebo_colour, tried)
+    ctx.amebo_asked = address
+    if not address then
+        return ngx.exit(NO_LIVE_UPSTREAMS)
+    end
+    tried[address] = true
+    chosen(address)
+    local host, port = address:match("^(.*):(%d+)$")
+    local ok, why = balancer.set_current_peer(host:match("^%[(.*)%]$") or host, tonumber(port))
+    if not ok then
+        ngx.log(ngx.ERR, "cannot ask ", address, ": ", why)
+        return ngx.exit(NO_LIVE_UPSTREAMS)
+    end
+end
+
+-- The last instance that was asked: nginx keeps it also where an error page took the request's context away, and it
+-- may be none that exists any more. Where nobody was left to ask, the name of the group stands there.
+function _M.log()
+    local address = (ngx.var.upstream_addr or ""):match("([^%s,]+:%d+)$")
+    if not address then
+        return
+    end
+    released(address)
+    local status = (ngx.var.upstream_status or ""):match("([^%s,]+)$")
+    if status == "502" or status == "504" or (status == "500" and ngx.var.amebo_publishing == "1") then
+        failed(address)
+    elseif ngx.status ~= 499 then
+        succeeded(address)
+    end
+end
+
+return _M
