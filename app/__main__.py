@@ -4,13 +4,15 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import socket
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from app import __version__, audit, dev, dispatcher, listen, logs, metrics, schema, settings, team, web
 from app.broker import Broker
@@ -29,7 +31,7 @@ from app.ports import Storage
 from app.publishing import Commit, Publisher
 from app.registry import Registry
 from app.settings import Settings
-from app.storage.migrate import migrate
+from app.storage.migrate import LOCK_TIMEOUT, migrate
 from app.storage.postgres import PostgresStorage, connect
 from app.storage.wakeup import Waker
 
@@ -82,7 +84,7 @@ def compose(
         sign_in=SignIn(Administrator(chosen.username, chosen.password), storage, chosen.login_failures),
         tokens=Tokens(chosen.secret, timedelta(seconds=chosen.token_lifetime)),
         limits=Limits(chosen.rate_limit, chosen.rate_limit_address, chosen.trusted_proxies),
-        health=health or Health(chosen.instance, storage.schema_version),
+        health=health or Health(chosen.instance, storage.schema_version, oldest=storage.oldest_schema),
     )
 
 
@@ -100,10 +102,10 @@ def run_dispatcher(chosen: Settings) -> None:
         asyncio.run(dispatcher.serve(broker, storage, chosen, health))
 
 
-def run_migrate(chosen: Settings) -> None:
+def run_migrate(chosen: Settings, running: Sequence[int], lock_timeout: float) -> None:
     """Bring the database's schema up to date; safe to repeat, and from several places at once."""
     settings.require(chosen, "dsn")
-    applied = migrate(chosen.dsn, chosen.service_role, chosen.reader_role)
+    applied = migrate(chosen.dsn, chosen.service_role, chosen.reader_role, running, lock_timeout)
     _say("\n".join(f"applied {name}" for name in applied) or "nothing to apply")
 
 
@@ -153,24 +155,61 @@ def _storage(chosen: Settings, connections: int, *, durable: bool = True) -> Ite
 
 def _health(chosen: Settings, storage: PostgresStorage) -> Health:
     lag = storage.replica_lag if chosen.read_dsn else None
-    return Health(chosen.instance, storage.schema_version, pool=storage.pool_state, replica_lag=lag)
+    return Health(
+        chosen.instance,
+        storage.schema_version,
+        pool=storage.pool_state,
+        replica_lag=lag,
+        oldest=storage.oldest_schema,
+    )
+
+
+def _schemas(text: str) -> tuple[int, ...]:
+    if not re.fullmatch(r"([0-9]+(,[0-9]+)*)?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} must be numbers divided by commas")
+    return tuple(map(int, filter(None, text.split(","))))
+
+
+def _seconds(text: str) -> float:
+    if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) or not 0 < float(text) < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} must be more than 0 seconds")
+    return float(text)
 
 
 @dataclass(frozen=True)
 class Verb:
-    """What a word on the command line runs, how it is used, and the settings that it takes as options."""
+    """What a word on the command line runs, how it is used, and the settings that it takes as options.
 
-    run: Callable[[Settings], None]
+    `own`: options that are no settings, with what argparse wants to know of them; they are arguments of `run`.
+    """
+
+    run: Callable[..., None]
     example: str
     options: tuple[str, ...] = ()
+    own: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
+
+MIGRATING: Mapping[str, Mapping[str, Any]] = {
+    "running": {
+        "type": _schemas,
+        "default": (),
+        "metavar": "2,3",
+        "help": "schemas that the releases which run were built for; what would leave one of them behind is refused",
+    },
+    "lock_timeout": {
+        "type": _seconds,
+        "default": LOCK_TIMEOUT,
+        "metavar": "SECONDS",
+        "help": f"how long one attempt waits for a lock, while others wait behind it ({LOCK_TIMEOUT:g})",
+    },
+}
 
 VERBS = {
     "web": Verb(
         run_web, "AMEBO_DSN=postgresql:///amebo AMEBO_SECRET=$(openssl rand -hex 32) %(prog)s", ("dsn", "port")
     ),
     "dispatcher": Verb(run_dispatcher, "AMEBO_DSN=postgresql:///amebo %(prog)s", ("dsn",)),
-    "migrate": Verb(run_migrate, "AMEBO_DSN=postgresql://amebo_owner@db-1/amebo %(prog)s", ("dsn",)),
+    "migrate": Verb(run_migrate, "AMEBO_DSN=postgresql://amebo_owner@db-1/amebo %(prog)s", ("dsn",), MIGRATING),
     "dev": Verb(run_dev, "%(prog)s --port 3310", ("port",)),
     "config show": Verb(show_config, "%(prog)s"),
     "config check": Verb(check_config, "%(prog)s"),
@@ -188,7 +227,8 @@ def main(words: Sequence[str] | None = None) -> int:
         if verb is None:
             listen.run(**arguments, secrets=listen.secrets_in(os.environ))
             return 0
-        verb.run(_settings({name: value for name, value in arguments.items() if value is not None}))
+        own = {name: arguments.pop(name) for name in verb.own}
+        verb.run(_settings({name: value for name, value in arguments.items() if value is not None}), **own)
     except (AmeboError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return 1
@@ -231,6 +271,8 @@ def _add(parser: argparse.ArgumentParser, verb: Verb) -> None:
     parser.set_defaults(verb=verb)
     for option in verb.options:
         parser.add_argument(f"--{option}", help=f"instead of AMEBO_{option.upper()}")
+    for name, keywords in verb.own.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", **keywords)
 
 
 def _say(text: str) -> None:

@@ -19,6 +19,7 @@ class Health:
     """The life of one process; `draining` turns true once, when it is told to end.
 
     `pool` tells the connections to the database: size, idle, waiting; `replica_lag`, where there is one, its seconds.
+    `oldest` tells the oldest releases that run on the database's schema, by the schema that they were built for.
     """
 
     instance: str
@@ -27,6 +28,7 @@ class Health:
     since: datetime = field(default_factory=lambda: datetime.now(UTC))
     pool: Callable[[], Mapping[str, float]] = dict
     replica_lag: Callable[[], float] | None = None
+    oldest: Callable[[], int] = lambda: 1
 
     def ready(self) -> Answer:
         """The answer of /health/ready, and whether it is yes; a process that drains asks nobody any more."""
@@ -70,7 +72,16 @@ class Health:
             return "draining", schema
         if schema is None:
             return UNREACHABLE, None
+        if schema > REQUIRED:
+            return self._judged_by_newer(schema)
         return ("ready" if schema >= REQUIRED else "schema too old"), schema
+
+    def _judged_by_newer(self, schema: int) -> tuple[str, int | None]:
+        """A newer schema says itself whether this release can run on it; asked only then, so rarely."""
+        oldest = _asked(self.oldest, "oldest")["oldest"]
+        if oldest is None:
+            return UNREACHABLE, None
+        return ("ready" if oldest <= REQUIRED else "schema too new"), schema
 
     def _uptime(self) -> dict[str, int]:
         return {"uptime_seconds": int((datetime.now(UTC) - self.since).total_seconds())}

@@ -140,6 +140,9 @@ class Upkeep(Protocol):
     """What the service keeps about itself."""
 
     def schema_version(self) -> int: ...
+    def oldest_schema(self) -> int:
+        """The schema of the oldest releases that run on the database's."""
+        ...
 
     def expire(self, keys: timedelta, most: int) -> int:
         """Forget idempotency keys, and whatever else has had its time; returns how many keys."""

@@ -13,7 +13,7 @@ from app.http.operations import operation
 ALIVE = {"type": "object", "properties": {"status": {"const": "alive"}}, "required": ["status"]}
 _ANSWERED: dict[str, Any] = {"reachable": {"type": "boolean"}, "ms": {"type": "number"}}
 _READY: dict[str, Any] = {
-    "status": {"enum": ["ready", "draining", "database unreachable", "schema too old"]},
+    "status": {"enum": ["ready", "draining", "database unreachable", "schema too old", "schema too new"]},
     "version": {"type": "string"},
     "instance": {"type": "string"},
     "schema": {"type": ["integer", "null"]},

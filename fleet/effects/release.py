@@ -9,13 +9,17 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from fleet.errors import FleetError, PlanRefused, ReleaseExists
+from fleet.plan import schema
+from fleet.plan.schema import Migrations
 
 ROOT = Path(__file__).resolve().parents[2]
 VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+([.-][A-Za-z0-9.]+)?")  # a systemd instance name, too
+MIGRATIONS = "app/storage/migrations"
 PLATFORMS = ("manylinux2014_x86_64", "manylinux_2_28_x86_64")
 
 
@@ -31,8 +35,8 @@ class Release:
 def build(version: str, python: str = "3.11", *, source: Path = ROOT, dist: Path = ROOT / "dist") -> Release:
     """Write dist/amebo-VERSION-pyXY.tar.gz; the same sources give the same bytes.
 
-    Raises FleetError for a malformed version and for dependencies that cannot be had, ReleaseExists where another
-    content was released under this version before.
+    Raises FleetError for a malformed version, for migrations that could not be deployed, and for dependencies that
+    cannot be had; ReleaseExists where another content was released under this version before.
     """
     if not VERSION.fullmatch(version):
         raise FleetError(f"{version!r} is not a version; write it as MAJOR.MINOR.PATCH, for example 1.4.0")
@@ -53,6 +57,12 @@ def find(version: str, dist: Path = ROOT / "dist") -> Path:
     if not built:
         raise PlanRefused(f"there is no release {version} in {dist}; build it with: ./ops.py build {version}")
     return built[0]
+
+
+def migrations(archive: Path) -> Migrations:
+    """Those that are in a release, also in one from before they said what runs after them."""
+    with tarfile.open(archive) as tar:
+        return tuple(sorted(schema.migration(Path(file.name).name, _first_line(tar, file)) for file in _sql(tar)))
 
 
 def service_requirements(text: str) -> list[str]:
@@ -76,13 +86,43 @@ def pip_argv(requirements: list[str], python: str, target: Path) -> list[str]:
 
 def _archive(version: str, python: str, source: Path) -> bytes:
     dependencies = _dependencies(service_requirements((source / "requirements.txt").read_text()), python)
-    stamp = json.dumps({"version": version, "python": python}) + "\n"
+    steps = _migrations(source / MIGRATIONS)
+    runs = {"schema": schema.built_for(steps), "oldest": schema.oldest(steps)}
+    stamp = json.dumps({"version": version, "python": python, **runs}) + "\n"
     tree = io.BytesIO()
     with tarfile.open(fileobj=tree, mode="w") as tar:
         _add(tar, "RELEASE", stamp.encode())
         _add_tree(tar, source / "app", "app/")
         _add_tree(tar, dependencies, "")
     return gzip.compress(tree.getvalue(), compresslevel=6, mtime=0)
+
+
+def _migrations(folder: Path) -> Migrations:
+    """Refuses here what would be refused on every fleet."""
+    files = sorted(folder.glob("[0-9]*.sql"))
+    found = [(path.name, path.read_text().partition("\n")[0]) for path in files]
+    silent = [name for name, line in found if not re.fullmatch(r"-- oldest: [0-9]{4}", line)]
+    steps = tuple(schema.migration(name, line) for name, line in found)
+    faults = [f"{name} does not begin with a line '-- oldest: NNNN'" for name in silent] or schema.faults(steps)
+    if faults:
+        raise FleetError(f"{'; '.join(faults)} (docs/migrations.md)")
+    return steps
+
+
+def _sql(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """The service comes before its dependencies, which need not be unpacked to find its migrations."""
+    began = False
+    for file in tar:
+        if file.name.startswith(f"{MIGRATIONS}/") and file.name.endswith(".sql"):
+            began = True
+            yield file
+        elif began:
+            return
+
+
+def _first_line(tar: tarfile.TarFile, file: tarfile.TarInfo) -> str:
+    content = tar.extractfile(file)
+    return content.readline().decode() if content else ""
 
 
 def _dependencies(requirements: list[str], python: str) -> Path:

@@ -7,7 +7,7 @@ import pytest
 from app.model import Minute
 from app.ports import Storage
 from app.rules import LATENCY_BOUNDS
-from app.storage.migrate import REQUIRED
+from app.storage.migrate import MIGRATIONS, REQUIRED, oldest
 from tests.contract.conftest import Later
 from tests.contract.examples import publish
 
@@ -19,6 +19,7 @@ NONE = (0,) * (len(LATENCY_BOUNDS) + 1)
 
 def test_the_schema_is_the_one_that_is_required(storage: Storage) -> None:
     assert storage.schema_version() == REQUIRED
+    assert storage.oldest_schema() == oldest(MIGRATIONS[-1])
 
 
 @pytest.mark.usefixtures("subscribed")

@@ -7,7 +7,7 @@ from itertools import zip_longest
 
 from app.model import Minute
 from app.storage.memory.state import MemoryState, within
-from app.storage.migrate import REQUIRED
+from app.storage.migrate import MIGRATIONS, REQUIRED, oldest
 
 
 class MemoryUpkeep(MemoryState):
@@ -15,6 +15,9 @@ class MemoryUpkeep(MemoryState):
 
     def schema_version(self) -> int:
         return REQUIRED
+
+    def oldest_schema(self) -> int:
+        return oldest(MIGRATIONS[-1])
 
     def expire(self, keys: timedelta, most: int) -> int:
         with self._lock:

@@ -1,3 +1,4 @@
+-- oldest: 0001
 -- Names sort by byte (COLLATE "C"), in every locale alike, because cursors compare them.
 CREATE TABLE applications (
     application text COLLATE "C" PRIMARY KEY,

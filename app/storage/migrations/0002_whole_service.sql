@@ -1,3 +1,4 @@
+-- oldest: 0001
 -- A release from before this runs on it, more slowly: its indexes on gists make place for cheaper ones.
 
 ALTER TABLE applications ADD COLUMN previous_secret text, ADD COLUMN rotated timestamptz;

@@ -20,6 +20,12 @@ class PostgresUpkeep(Database):
         except errors.UndefinedTable:
             return 0
 
+    def oldest_schema(self) -> int:
+        try:
+            return int(self._one("oldest_schema", {}, dict_row)["oldest"])
+        except (errors.UndefinedTable, errors.UndefinedColumn):  # no migration has said it yet
+            return 1
+
     def expire(self, keys: timedelta, most: int) -> int:
         self._do("expire_rest", {})
         return len(self._all("expire_keys", {"keys": keys, "most": most}, dict_row))

@@ -1,7 +1,9 @@
 """What goes into a release."""
 
 import hashlib
+import importlib.util
 import json
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 
 from fleet.effects import release
 from fleet.errors import FleetError, PlanRefused
+from fleet.plan.schema import Migration
 
 
 def test_holds_the_service_its_dependencies_and_its_stamp(tmp_path: Path) -> None:
@@ -17,7 +20,7 @@ def test_holds_the_service_its_dependencies_and_its_stamp(tmp_path: Path) -> Non
         names = set(tar.getnames())
         stamp = tar.extractfile("RELEASE")
         assert stamp is not None
-        assert json.load(stamp) == {"version": "9.9.1", "python": "3.11"}
+        assert json.load(stamp) == {"version": "9.9.1", "python": "3.11", "schema": 2, "oldest": 1}
     assert {"app/__init__.py", "falcon/__init__.py", "waitress/__init__.py", "psycopg/__init__.py"} <= names
     assert not [name for name in names if "__pycache__" in name or name.startswith(("fleet/", "ansible/", "/", ".."))]
 
@@ -48,3 +51,55 @@ def test_refuses_what_is_no_version(version: str, tmp_path: Path) -> None:
 def test_names_the_command_that_builds_a_missing_release(tmp_path: Path) -> None:
     with pytest.raises(PlanRefused, match=r"\./ops\.py build 1\.2\.3"):
         release.find("1.2.3", dist=tmp_path)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """The sources, to change."""
+    shutil.copytree(release.ROOT / "app", tmp_path / "source/app")
+    shutil.copy(release.ROOT / "requirements.txt", tmp_path / "source")
+    return tmp_path / "source"
+
+
+def test_says_which_schema_it_was_built_for_and_who_else_runs_on_it(source: Path, tmp_path: Path) -> None:
+    folder = source / release.MIGRATIONS
+    names = [path.stem for path in sorted(folder.glob("*.sql"))]
+    (folder / "0003_goes.sql").write_text("-- oldest: 0002\nALTER TABLE audit DROP COLUMN details;\n")
+    built = release.build("9.9.1", source=source, dist=tmp_path)
+    with tarfile.open(built.archive) as tar:
+        stamp = tar.extractfile("RELEASE")
+        assert stamp is not None
+        assert json.load(stamp) == {"version": "9.9.1", "python": "3.11", "schema": 3, "oldest": 2}
+    assert [each.name for each in release.migrations(built.archive)] == [*names, "0003_goes"]
+    assert release.migrations(built.archive)[-1] == Migration(3, "0003_goes", 2)
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        ("ALTER TABLE audit DROP COLUMN details;\n", "0003_goes.sql does not begin with a line '-- oldest: NNNN'"),
+        ("-- oldest: 2\n", "0003_goes.sql does not begin"),
+        ("-- oldest: 0003\n", "0003_goes says oldest 0003, but a release built for schema 2 always still runs"),
+    ],
+)
+def test_refuses_to_build_what_could_never_be_deployed(source: Path, tmp_path: Path, content: str, fault: str) -> None:
+    (source / release.MIGRATIONS / "0003_goes.sql").write_text(content)
+    with pytest.raises(FleetError, match=fault):
+        release.build("9.9.1", source=source, dist=tmp_path)
+    assert not list(tmp_path.glob("*.tar.gz"))
+
+
+def test_a_playbook_gets_the_refusal_as_a_sentence(source: Path, tmp_path: Path) -> None:
+    (source / release.MIGRATIONS / "0003_goes.sql").write_text("-- oldest: 0002\n")
+    archive = str(release.build("9.9.1", source=source, dist=tmp_path).archive)
+    spec = importlib.util.spec_from_file_location("filters", release.ROOT / "roles/amebo/filter_plugins/schema.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    refusal = module.FilterModule().filters()["amebo_schema_refusal"]
+    links = "web-3310-a /opt/amebo/releases/1.0.0"
+    lines = "/opt/amebo/releases/1.0.0/app/storage/migrations/0001_first_tables.sql:-- Names sort by byte.\n"
+    answers = [{"status": -1}, {"status": 503, "json": {"schema": None}}, {"status": 200, "json": {"schema": 1}}]
+    assert "app-1 runs 1.0.0" in refusal(archive, "9.9.1", "app-1", [links, lines], answers)
+    assert refusal(archive, "9.9.1", "app-1", ["", lines], answers) == ""
