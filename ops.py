@@ -16,22 +16,20 @@ from typing import Annotated
 import typer
 
 from fleet import console, show
+from fleet.commands import change, journal
 from fleet.demo import story
 from fleet.demo.story import Plot
 from fleet.effects import inventory, release
 from fleet.errors import FleetError
 from fleet.lab.commands import lab
-from fleet.model import Fleet
 from fleet.observe import observe
-from fleet.perform import perform
-from fleet.plan import rolling
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich")
+app.add_typer(change.commands)
+app.add_typer(journal.commands)
 app.add_typer(lab, name="lab")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 @app.callback()
@@ -73,46 +71,6 @@ def status(
             redraw(observe(hosts, window))
 
 
-@app.command(epilog="Example: ./ops.py rolling-update 1.4.0 --dry-run")
-def rolling_update(
-    version: Annotated[str | None, typer.Argument(help="A release in dist/; with --resume it can be left out.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an update that stopped part-way.")] = False,
-    max_out: Annotated[
-        float, typer.Option(min=0.01, help="Instances out of service at once: a share below 1, else a count.")
-    ] = 0.25,
-    soak: Annotated[float, typer.Option(min=0, help="Seconds that each stage has to stay ready.")] = 5.0,
-    skip: Annotated[list[str] | None, typer.Option(help="Leave this host out; may be given again.")] = None,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    json: Json = False,
-) -> None:
-    """Move every instance to a release: 1, 25 %, 50 %, 100 % of the fleet, never failing a request.
-
-    It starts from what runs now, so that the same command goes on where one that failed or was killed stopped.
-    """
-    hosts = inventory.read()
-    fleet = observe(hosts)
-    version = version or _interrupted(fleet, resume=resume)
-    release.find(version)
-    policy = rolling.Policy(max_out=max_out, soak_seconds=soak, skip_hosts=frozenset(skip or ()))
-    steps = rolling.plan(fleet, version, policy)
-    if not json:
-        console.show_plan(fleet, steps)
-    if not steps or dry_run:
-        if json:
-            typer.echo(jsonlib.dumps(show.plan_data(steps), indent=2))
-        return
-    console.confirm(f"Move the fleet to {version}?", yes=yes)
-    with console.progress(quiet=json) as progress:
-        report = perform(steps, version, hosts, policy, progress)
-    if json:
-        typer.echo(jsonlib.dumps(show.report_data(report), indent=2))
-    else:
-        console.show_report(report, resume=f"./ops.py rolling-update {version} --resume")
-    if report.error:
-        raise typer.Exit(1)
-
-
 @app.command(epilog="Example: ./ops.py demo --report /tmp/report.json")
 def demo(
     report: Annotated[Path, typer.Option(help="Where the report goes, as JSON.")] = story.REPORT,
@@ -121,12 +79,6 @@ def demo(
     """Start a lab, deploy, publish, update the fleet under the traffic; fail unless nothing failed or was lost."""
     if not story.tell(Plot(rate=rate), report):
         raise typer.Exit(1)
-
-
-def _interrupted(fleet: Fleet, *, resume: bool) -> str:
-    if not resume:
-        raise FleetError("which version? For example: ./ops.py rolling-update 1.4.0 (or --resume to go on)")
-    return rolling.interrupted(fleet)
 
 
 def main() -> None:

@@ -77,6 +77,8 @@ def show_report(report: Report, *, resume: str) -> None:
     if report.error:
         out.print("\n[red]Stopped:[/red]", end=" ")
         out.print(report.error, markup=False)
+        for step in report.undone:
+            out.print(f"[bold]taken back[/bold]  {describe(step)}", markup=True)
         then = "The others serve; look at the journal above" if report.failed else "Everything still serves; mend it"
         out.print(f"{then}, then go on with: {resume}")
     elif report.untouched:

@@ -3,8 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Generic, TypeVar
+
+
+class Colour(StrEnum):
+    """One of the two sets of web instances of which the load balancers choose; a host has as many of either."""
+
+    BLUE = "blue"
+    GREEN = "green"
+
+    @property
+    def other(self) -> "Colour":
+        return Colour.GREEN if self is Colour.BLUE else Colour.BLUE
 
 
 @dataclass(frozen=True)
@@ -14,7 +25,11 @@ class Host:
     name: str
     address: str
     web_ports: tuple[int, ...] = ()
+    green_ports: tuple[int, ...] = ()
     dispatchers: int = 0
+
+    def ports(self, colour: Colour) -> tuple[int, ...]:
+        return self.web_ports if colour is Colour.BLUE else self.green_ports
 
 
 @dataclass(frozen=True, order=True)
@@ -23,6 +38,7 @@ class Instance:
 
     host: str
     port: int
+    colour: Colour = Colour.BLUE
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
@@ -73,7 +89,7 @@ Process = TypeVar("Process", Instance, Dispatcher)
 
 @dataclass(frozen=True)
 class Observed(Generic[Process]):
-    """One process as it was found."""
+    """One process as it was found; `release` is what it was started with last, `retires` that its host will stop it."""
 
     what: Process
     state: State
@@ -81,6 +97,8 @@ class Observed(Generic[Process]):
     since: datetime | None = None
     detail: str = ""
     rates: Rates | None = None
+    release: str | None = None
+    retires: bool = False
 
     def is_ready_on(self, version: str) -> bool:
         """Nothing to do for a rollout to `version`."""
@@ -88,12 +106,45 @@ class Observed(Generic[Process]):
 
 
 @dataclass(frozen=True)
+class Peer:
+    """An instance as a load balancer sees it: its weight in percent, who set that, and whether it failed too often."""
+
+    address: str
+    colour: Colour
+    weight: int = 100
+    by: str = ""
+    active: int = 0
+    tripped: bool = False
+
+
+@dataclass(frozen=True)
+class LoadBalancer:
+    """What one sends where: `green` percent of the credentials to green. `detail` says why nothing is known of it."""
+
+    name: str
+    green: float | None = None
+    maintenance: str = "off"
+    peers: tuple[Peer, ...] = ()
+    detail: str = ""
+
+
+@dataclass(frozen=True)
 class Fleet:
-    """A snapshot; `version` is the one the inventory says the fleet should run, None when it says nothing."""
+    """A snapshot; `version` is the one the inventory says the fleet should run, None when it says nothing.
+
+    `instances` are those of the colours that have traffic, `idle` the others.
+    """
 
     instances: tuple[Observed[Instance], ...]
     dispatchers: tuple[Observed[Dispatcher], ...] = ()
     version: str | None = None
+    idle: tuple[Observed[Instance], ...] = ()
+    load_balancers: tuple[LoadBalancer, ...] = ()
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """The shares of green that load balancers have; one, where they agree."""
+        return tuple(sorted({each.green for each in self.load_balancers if each.green is not None}))
 
     def unreachable_hosts(self) -> tuple[str, ...]:
         """Hosts with at least one process on them that could not be asked."""
@@ -151,13 +202,65 @@ class ReplaceDispatchers:
 
 
 @dataclass(frozen=True)
+class Smoke:
+    """Ask every instance of a colour through every load balancer, by a header, before anybody else is sent there."""
+
+    version: str
+    instances: tuple[Instance, ...]
+
+
+@dataclass(frozen=True)
+class Shift:
+    """Send this percentage of the credentials to green, on all load balancers together."""
+
+    green: float
+    load_balancers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SwitchDispatchers:
+    """Stop every dispatcher, then start them all on the release: two releases never deliver at the same time."""
+
+    version: str
+    hosts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Take back that these instances are to be stopped."""
+
+    instances: tuple[Instance, ...]
+
+
+@dataclass(frozen=True)
+class Retire:
+    """Let these instances run for some seconds more, ready to take traffic back; the hosts stop them then."""
+
+    instances: tuple[Instance, ...]
+    seconds: int
+
+
+@dataclass(frozen=True)
 class Record:
     """Write the version into the inventory: from now on the fleet should run it."""
 
     version: str
 
 
-Step = Check | Stage | Migrate | Replace | Soak | ReplaceDispatchers | Record
+Step = (
+    Check
+    | Stage
+    | Migrate
+    | Replace
+    | Soak
+    | ReplaceDispatchers
+    | Smoke
+    | Shift
+    | SwitchDispatchers
+    | Keep
+    | Retire
+    | Record
+)
 
 
 @dataclass(frozen=True)
@@ -179,7 +282,10 @@ class Failed:
 
 @dataclass(frozen=True)
 class Report:
-    """How a rollout ended, by instance as observed afterwards; `error` is empty when all of it was done."""
+    """How a rollout ended, by instance as observed afterwards; `error` is empty when all of it was done.
+
+    `undone` is what took the change back after a failure.
+    """
 
     version: str
     done: tuple[Instance, ...]
@@ -187,5 +293,6 @@ class Report:
     untouched: tuple[Instance, ...]
     taken_out: tuple[Instance, ...] = ()
     steps: tuple[Timed, ...] = ()
+    undone: tuple[Step, ...] = ()
     error: str = ""
     seconds: float = 0.0

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from fleet import rates
-from fleet.effects import probe, ssh
+from fleet.effects import probe, ssh, traffic
 from fleet.effects.inventory import Inventory
 from fleet.errors import HostUnreachable
-from fleet.model import Dispatcher, Fleet, Host, Instance, Observed, Process, Rates, State
+from fleet.model import Colour, Dispatcher, Fleet, Host, Instance, LoadBalancer, Observed, Process, Rates, State
 
 _PROBE = Path(probe.__file__).read_text()
 
@@ -21,21 +21,37 @@ def observe(inventory: Inventory, window: float = 0) -> Fleet:
     hosts = {host.name: host for host in inventory.app_hosts}
     answers = ssh.on_each(hosts, lambda name: _ask(hosts[name], inventory.hosts[name], window))
     instances = [
-        _observed(Instance(host.name, port), answers[host.name], f"web-{port}")
+        _observed(Instance(host.name, port, colour), answers[host.name], f"web-{port}")
         for host in hosts.values()
-        for port in host.web_ports
+        for colour in Colour
+        for port in host.ports(colour)
     ]
     dispatchers = [
         _observed(Dispatcher(host.name, number), answers[host.name], f"dispatcher-{number}")
         for host in hosts.values()
         for number in range(1, host.dispatchers + 1)
     ]
-    return Fleet(tuple(instances), tuple(dispatchers), inventory.version)
+    load_balancers = traffic.read(inventory)
+    serving = _serving(load_balancers)
+    return Fleet(
+        tuple(o for o in instances if o.what.colour in serving),
+        tuple(dispatchers),
+        inventory.version,
+        tuple(o for o in instances if o.what.colour not in serving),
+        load_balancers,
+    )
+
+
+def _serving(load_balancers: tuple[LoadBalancer, ...]) -> frozenset[Colour]:
+    """The colours that have traffic anywhere; blue, where no load balancer says so."""
+    shares = [each.green for each in load_balancers if each.green is not None]
+    blue, green = any(share < 100 for share in shares), any(share > 0 for share in shares)
+    return frozenset({Colour.BLUE} if blue or not green else ()) | frozenset({Colour.GREEN} if green else ())
 
 
 def _ask(host: Host, variables: Mapping[str, Any], window: float) -> Mapping[str, Any] | str:
     """What the probe found, or why it could not be asked."""
-    ports = ",".join(map(str, host.web_ports))
+    ports = ",".join(map(str, (*host.web_ports, *host.green_ports)))
     command = f"sudo -n python3 -c {shlex.quote(_PROBE)} {window} '{ports}' {host.dispatchers}"
     try:
         output = ssh.run(host.name, variables, command, timeout=int(30 + window))
@@ -52,7 +68,7 @@ def _observed(what: Process, answer: Mapping[str, Any] | str, key: str) -> Obser
         return Observed(what, State.UNREACHABLE, detail=answer)
     found = answer[key]
     if found["ready"] is None:
-        return Observed(what, State.STOPPED, detail=_units(found))
+        return Observed(what, State.STOPPED, detail=_units(found), release=found.get("release"))
     status, body = found["ready"]
     if status == 0:
         return Observed(what, State.UNREADY, detail=f"no answer: {body}")
@@ -64,6 +80,8 @@ def _observed(what: Process, answer: Mapping[str, Any] | str, key: str) -> Obser
         since=datetime.fromisoformat(health["since"]) if "since" in health else None,
         detail="" if status == 200 else str(health.get("status", f"answers {status}")),
         rates=_rates(found.get("readings", {})),
+        release=found.get("release"),
+        retires=bool(found.get("retires")),
     )
 
 

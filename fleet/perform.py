@@ -5,24 +5,30 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
-from fleet.effects import ansible, ssh
+from fleet.effects import ansible, retirement, ssh, traffic
 from fleet.effects.inventory import Inventory
 from fleet.errors import HostUnreachable, StepFailed
+from fleet.interlock import Change
 from fleet.model import (
     Check,
     Failed,
     Fleet,
     Instance,
+    Keep,
     Migrate,
     Observed,
     Record,
     Replace,
     ReplaceDispatchers,
     Report,
+    Retire,
+    Shift,
+    Smoke,
     Soak,
     Stage,
     State,
     Step,
+    SwitchDispatchers,
     Timed,
 )
 from fleet.observe import observe
@@ -39,23 +45,51 @@ class Progress:
     ended: Callable[[Timed], None] = lambda _timed: None
 
 
+Undo = Callable[[Fleet, Step], tuple[Step, ...]]
+"""The fleet after a failure, the step that failed → what takes the change back; `()` to leave everything as it is."""
+
+
 @dataclass
 class _Run:
     inventory: Inventory
-    policy: rolling.Policy
     progress: Progress
+    change: Change | None
     timed: list[Timed] = field(default_factory=list)
 
 
 def perform(
-    steps: tuple[Step, ...], version: str, inventory: Inventory, policy: rolling.Policy, progress: Progress
+    steps: tuple[Step, ...],
+    version: str,
+    inventory: Inventory,
+    policy: rolling.Policy,
+    progress: Progress,
+    *,
+    change: Change | None = None,
+    undo: Undo | None = None,
 ) -> Report:
-    """Perform the steps in order. The report is made from a fresh look at the fleet, not from what was hoped for."""
-    run = _Run(inventory, policy, progress)
+    """Perform the steps in order, each a line in the journal of `change`.
+
+    The report is made from a fresh look at the fleet, not from what was hoped for. After a failure what is unwell
+    leaves service, or, with `undo`, the change is taken back.
+    """
+    run = _Run(inventory, progress, change)
     began = time.monotonic()
     step, failure = _perform_until_failure(run, steps)
-    report = _report(run, version, step, failure)
+    report = _report(run, version, step, failure, policy.skip_hosts)
+    if failure and undo:
+        report = _undone(run, report, undo(observe(inventory), step))
+    elif failure:
+        report = replace(report, taken_out=_take_out(run, observe(inventory), report.failed, policy))
     return replace(report, steps=tuple(run.timed), seconds=time.monotonic() - began)
+
+
+def _undone(run: _Run, report: Report, steps: tuple[Step, ...]) -> Report:
+    """What fails in the way back is said, too; it ends there."""
+    if not steps:
+        return report
+    step, failure = _perform_until_failure(run, steps)
+    error = f"{report.error}\nand taking it back failed: {describe(step)}: {failure}" if failure else report.error
+    return replace(report, undone=tuple(steps), error=error)
 
 
 def _perform_until_failure(run: _Run, steps: tuple[Step, ...]) -> tuple[Step, StepFailed | None]:
@@ -71,13 +105,15 @@ def _perform_until_failure(run: _Run, steps: tuple[Step, ...]) -> tuple[Step, St
 
 def _timed(run: _Run, step: Step) -> None:
     started = time.monotonic()
+    if run.change:
+        run.change.step(describe(step))
     _do(run, step)
     timed = Timed(step, time.monotonic() - started)
     run.timed.append(timed)
     run.progress.ended(timed)
 
 
-def _do(run: _Run, step: Step) -> None:
+def _do(run: _Run, step: Step) -> None:  # noqa: C901  # a case a step
     match step:
         case Check(version, hosts):
             _play(run, ansible.Play("precheck", {"amebo_version": version}, hosts))
@@ -94,6 +130,16 @@ def _do(run: _Run, step: Step) -> None:
             _soak(run, step)
         case ReplaceDispatchers(version, host):
             _play(run, ansible.Play("dispatchers", {"amebo_version": version}, (host,)))
+        case Smoke(version, instances):
+            traffic.smoke(run.inventory, version, instances)
+        case Shift(green, load_balancers):
+            traffic.change(run.inventory, load_balancers, {"green": green})
+        case SwitchDispatchers(version, hosts):
+            _play(run, ansible.Play("switch-dispatchers", {"amebo_version": version}, hosts))
+        case Keep(instances):
+            retirement.cancel(run.inventory, instances)
+        case Retire(instances, seconds):
+            retirement.arrange(run.inventory, instances, seconds)
         case Record(version):
             _play(run, ansible.Play("record", {"amebo_version": version}))
         case _:
@@ -122,27 +168,27 @@ def _soak(run: _Run, step: Soak) -> None:
         time.sleep(1)
 
 
-def _report(run: _Run, version: str, step: Step, failure: StepFailed | None) -> Report:
+def _report(run: _Run, version: str, step: Step, failure: StepFailed | None, skipped: frozenset[str]) -> Report:
     """Made from a fresh look: an update whose steps all went well can still have left an instance behind."""
     fleet = observe(run.inventory)
-    done = [o.what for o in fleet.instances if o.is_ready_on(version)]
-    rest = [o for o in fleet.instances if o.what not in done and o.what.host not in run.policy.skip_hosts]
-    failed = [o for o in rest if failure is None or _has_failed(o, step, failure)]
+    concerned = step.instances if isinstance(step, Replace | Soak | Smoke) else ()
+    found = (*fleet.instances, *(o for o in fleet.idle if failure and o.what in concerned))
+    done = [o.what for o in found if o.is_ready_on(version)]
+    rest = [o for o in found if o.what not in done and o.what.host not in skipped]
+    failed = [o for o in rest if failure is None or (o.what in concerned and _is_unwell(o, failure))]
     known = {*done, *(o.what for o in failed)}
     return Report(
         version,
         done=tuple(done),
         failed=tuple(Failed(o.what, _why(o), _journal(run.inventory, o.what)) for o in failed),
         untouched=tuple(o.what for o in fleet.instances if o.what not in known),
-        taken_out=_take_out(run, fleet, tuple(failed)) if failure else (),
         error=f"{describe(step)} failed: {failure}" if failure else "not every instance is ready" if failed else "",
     )
 
 
-def _has_failed(found: Observed[Instance], step: Step, failure: StepFailed) -> bool:
-    """It was to be on the release, and it is unwell or its host is where the step failed."""
-    concerned = step.instances if isinstance(step, Replace | Soak) else ()
-    return found.what in concerned and (found.state is not State.READY or found.what.host in failure.hosts)
+def _is_unwell(found: Observed[Instance], failure: StepFailed) -> bool:
+    """Or its host is where the step failed."""
+    return found.state is not State.READY or found.what.host in failure.hosts
 
 
 def _why(found: Observed[Instance]) -> str:
@@ -150,16 +196,16 @@ def _why(found: Observed[Instance]) -> str:
     return f"{found.state.value}{version}" + (f": {found.detail}" if found.detail else "")
 
 
-def _take_out(run: _Run, fleet: Fleet, failed: tuple[Observed[Instance], ...]) -> tuple[Instance, ...]:
+def _take_out(run: _Run, fleet: Fleet, failed: tuple[Failed, ...], policy: rolling.Policy) -> tuple[Instance, ...]:
     """Only what is unwell leaves service: where the handover failed before its end, the old slot still answers well."""
-    unwell = tuple(o.what for o in failed if o.state in (State.UNREADY, State.DRAINING))
-    return tuple(i for i in rolling.take_out(fleet, unwell, run.policy) if _stop(run.inventory, i))
+    names = {each.instance for each in failed}
+    unwell = tuple(o.what for o in fleet.instances if o.what in names and o.state in (State.UNREADY, State.DRAINING))
+    return tuple(i for i in rolling.take_out(fleet, unwell, policy) if _stop(run.inventory, i))
 
 
 def _stop(inventory: Inventory, instance: Instance) -> bool:
     """For good: a reboot does not bring it back, the next update does."""
-    port = instance.port
-    units = f"amebo-web@{port}.socket amebo-web-a@{port}.service amebo-web-b@{port}.service"
+    units = " ".join(retirement.units(instance.port))
     stopped = _on_host(inventory, instance, f"sudo -n systemctl disable --now {units}", timeout=60)
     return stopped is not None and stopped.code == 0
 

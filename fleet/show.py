@@ -12,16 +12,22 @@ from fleet.model import (
     Dispatcher,
     Fleet,
     Instance,
+    Keep,
+    LoadBalancer,
     Migrate,
     Observed,
     Record,
     Replace,
     ReplaceDispatchers,
     Report,
+    Retire,
+    Shift,
+    Smoke,
     Soak,
     Stage,
     State,
     Step,
+    SwitchDispatchers,
 )
 
 COLOURS = {
@@ -33,7 +39,7 @@ COLOURS = {
 }
 
 
-def describe(step: Step) -> str:
+def describe(step: Step) -> str:  # noqa: C901  # a case a step
     """One step in a line."""
     match step:
         case Check(version, hosts):
@@ -48,6 +54,16 @@ def describe(step: Step) -> str:
             return f"soak: {_names(instances)} stay ready on {version} for {seconds:g} s"
         case ReplaceDispatchers(version, host):
             return f"restart {host}'s dispatchers on {version}"
+        case Smoke(version, instances):
+            return f"ask {_names(instances)} through every load balancer: ready on {version}"
+        case Shift(green, load_balancers):
+            return f"send {green:g} % of the traffic to green on {_names(load_balancers)}"
+        case SwitchDispatchers(version, hosts):
+            return f"stop all dispatchers, and start those of {_names(hosts)} on {version}"
+        case Keep(instances):
+            return f"keep {_names(instances)} from being stopped"
+        case Retire(instances, seconds):
+            return f"let {_names(instances)} stay ready for {seconds} s; then their hosts stop them"
         case Record(version):
             return f"record {version} in the inventory"
         case _:
@@ -74,6 +90,9 @@ def fleet_table(fleet: Fleet, now: datetime) -> Table:
     table.add_column("")
     for instance in fleet.instances:
         table.add_row(*_row(instance, now))
+    for idle in fleet.idle:
+        if idle.state is not State.STOPPED:
+            table.add_row(*_row(idle, now))
     for dispatcher in fleet.dispatchers:
         table.add_row(*_row(dispatcher, now))
     return table
@@ -84,7 +103,9 @@ def fleet_data(fleet: Fleet) -> dict[str, Any]:
     return {
         "version": fleet.version,
         "instances": [_data(o) | {"host": o.what.host, "port": o.what.port} for o in fleet.instances],
+        "idle": [_data(o) | {"host": o.what.host, "port": o.what.port} for o in fleet.idle],
         "dispatchers": [_data(o) | {"host": o.what.host, "number": o.what.number} for o in fleet.dispatchers],
+        "load_balancers": [asdict(each) for each in fleet.load_balancers],
     }
 
 
@@ -97,6 +118,7 @@ def report_data(report: Report) -> dict[str, Any]:
         "untouched": [str(i) for i in report.untouched],
         "taken_out": [str(i) for i in report.taken_out],
         "steps": [{"line": describe(t.step), "seconds": round(t.seconds, 2)} for t in report.steps],
+        "undone": [describe(step) for step in report.undone],
         "error": report.error,
         "seconds": round(report.seconds, 2),
     }
@@ -107,7 +129,24 @@ def summary(fleet: Fleet) -> str:
     ready = [o for o in fleet.instances if o.state is State.READY]
     versions = sorted({o.version for o in fleet.instances if o.version})
     wanted = f"; the inventory asks for {fleet.version}" if fleet.version and versions != [fleet.version] else ""
-    return f"{len(ready)} of {len(fleet.instances)} instances ready, on {_names(versions) or 'no version'}{wanted}"
+    return (
+        f"{len(ready)} of {len(fleet.instances)} instances ready, on {_names(versions) or 'no version'}{wanted}"
+        + "".join(f"\n{line}" for line in map(_traffic, fleet.load_balancers))
+    )
+
+
+def _traffic(found: LoadBalancer) -> str:
+    if found.green is None:
+        return f"{found.name} cannot be asked: {found.detail}"
+    shares = {0: "all traffic to blue", 100: "all traffic to green"}
+    split = shares.get(int(found.green), f"{found.green:g} % of the traffic to green")
+    out = [
+        f"{each.address} {'out' if not each.weight else f'at {each.weight} %'}"
+        for each in found.peers
+        if each.weight < 100
+    ]
+    parts = [split, *out, *([f"maintenance: {found.maintenance}"] if found.maintenance != "off" else [])]
+    return f"{found.name}: {', '.join(parts)}"
 
 
 def _row(found: Observed[Instance] | Observed[Dispatcher], now: datetime) -> tuple[str, ...]:
@@ -117,7 +156,8 @@ def _row(found: Observed[Instance] | Observed[Dispatcher], now: datetime) -> tup
         p95 = "" if rates.p95_ms is None else f"{rates.p95_ms:.0f}"
         numbers = (f"{rates.requests_per_second:.1f}", p95, f"{rates.errors_per_second:.1f}")
     state = f"[{colour}]{found.state.value}[/{colour}]"
-    return (str(found.what), found.version or "", state, _ago(found.since, now), *numbers, found.detail)
+    detail = found.detail + ("idle, retires" if found.retires else "")
+    return (str(found.what), found.version or "", state, _ago(found.since, now), *numbers, detail)
 
 
 def _data(found: Observed[Instance] | Observed[Dispatcher]) -> dict[str, Any]:

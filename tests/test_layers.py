@@ -53,7 +53,7 @@ ARROWS: dict[str, set[str]] = {
     "fleet/errors.py": set(),
     "fleet/rates.py": {"fleet.model", "prometheus_client"},
     "fleet/show.py": {"fleet.model", "rich"},
-    "fleet/plan/": {"fleet.model", "fleet.errors"},
+    "fleet/plan/": {"fleet.model", "fleet.errors", "fleet.plan"},
 }
 
 

@@ -12,6 +12,7 @@ from fleet.effects import ansible
 from fleet.errors import FleetError
 from fleet.model import Host
 
+GREEN_OFFSET = 100  # as in the role's defaults, which an inventory does not show
 HINT = "copy inventory/example and fill it in, or start a lab: ./ops.py lab up"
 
 
@@ -73,9 +74,11 @@ def _environment() -> dict[str, str]:
 
 
 def _host(name: str, variables: Mapping[str, Any]) -> Host:
+    ports = tuple(int(port) for port in variables.get("amebo_web_ports", ()))
     return Host(
         name=name,
         address=str(variables.get("ansible_host", name)),
-        web_ports=tuple(int(port) for port in variables.get("amebo_web_ports", ())),
+        web_ports=ports,
+        green_ports=tuple(port + int(variables.get("amebo_green_offset", GREEN_OFFSET)) for port in ports),
         dispatchers=int(variables.get("amebo_dispatchers", 0)),
     )

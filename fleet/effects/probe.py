@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -48,7 +49,15 @@ def web(port: int) -> dict[str, object]:
     if running and found["socket"] == "active":
         found["ready"] = get(http.client.HTTPConnection("127.0.0.1", port, timeout=5), "/health/ready")
     found["paths"] = [f"/run/amebo/web-{port}-{slot}.sock" for slot in running]
+    found["release"] = release(f"web-{port}-a")
+    found["retires"] = unit_state(f"amebo-retire-{port}.timer") == "active"
     return found
+
+
+def release(slot: str) -> str | None:
+    """The version that a slot is, or would be, started with."""
+    link = Path("/opt/amebo/slots", slot)
+    return link.readlink().name if link.is_symlink() else None
 
 
 def dispatcher(number: int) -> dict[str, object]:

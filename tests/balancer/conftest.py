@@ -81,8 +81,8 @@ class Balancer:
 
     def write(self, blue: list[str], green: list[str]) -> None:
         """Who exists, as the role writes it."""
-        text = render_one("instances.json.j2", nginx_instances={"blue": blue, "green": green})
-        (self.folder / "instances.json").write_text(text)
+        colours = dict.fromkeys(blue, "blue") | dict.fromkeys(green, "green")
+        (self.folder / "instances.json").write_text(json.dumps(colours))
 
     def start(self, native: str = "") -> None:
         """With the rendered configuration; `native` takes the place of its upstream group and its Lua."""

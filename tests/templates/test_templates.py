@@ -1,6 +1,5 @@
 """Every template renders from its role's defaults, and the lines that matter are in it."""
 
-import json
 import re
 from pathlib import Path
 
@@ -38,13 +37,6 @@ def test_the_instances_connections_are_kept(line: str) -> None:
 
 def test_the_balancer_is_told_the_guides_values() -> None:
     assert "balancer.max_fails, balancer.fail_timeout = 3, 30" in render_one("upstream.conf.j2")
-
-
-def test_each_instance_has_its_colour() -> None:
-    colours = json.loads(render_one("instances.json.j2"))
-    assert colours["192.0.2.11:3310"] == "blue"
-    assert colours["192.0.2.11:3411"] == "green"
-    assert len(colours) == 4
 
 
 def test_nginx_gets_one_file_with_the_upstream_and_the_site() -> None:

@@ -1,0 +1,1 @@
+"""The verbs of ops.py that are more than a few lines, a module a noun."""

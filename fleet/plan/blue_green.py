@@ -1,0 +1,142 @@
+"""Blue-green: a release starts beside the one that serves, and traffic is switched to it, and back if need be."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fleet.errors import PlanRefused
+from fleet.model import (
+    Check,
+    Colour,
+    Fleet,
+    Instance,
+    Keep,
+    Migrate,
+    Observed,
+    Record,
+    Replace,
+    Retire,
+    Shift,
+    Smoke,
+    Soak,
+    Stage,
+    State,
+    Step,
+    SwitchDispatchers,
+)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Seconds: how long the new colour is watched after the switch, how long the old one stays ready after that."""
+
+    soak_seconds: float = 30.0
+    ready_seconds: int = 600
+
+
+def plan(fleet: Fleet, version: str, policy: Policy) -> tuple[Step, ...]:
+    """Start `version` on the idle colour, ask it through the load balancers, switch, watch, switch the dispatchers.
+
+    `()` when the fleet runs it already. Made again after an interruption, it is the rest. Raises PlanRefused before any
+    host is touched.
+    """
+    colour = serving(fleet)
+    instances = all(o.is_ready_on(version) for o in fleet.instances)
+    if instances and all(o.is_ready_on(version) for o in fleet.dispatchers):
+        return () if fleet.version == version else (Record(version),)
+    if instances:  # interrupted after the switch
+        return _after_the_switch(fleet, version, policy)
+    hosts = tuple(sorted({o.what.host for o in fleet.idle}))
+    idle, behind = _names(fleet.idle), [o.what for o in fleet.idle if not o.is_ready_on(version)]
+    start = (Replace(version, tuple(behind)),) if behind else ()
+    return (
+        Check(version, hosts),
+        Stage(version, hosts),
+        Migrate(version, hosts[0]),
+        Keep(idle),
+        *start,
+        Smoke(version, idle),
+        Shift(_share(colour.other), _load_balancers(fleet)),
+        Soak(version, idle, policy.soak_seconds),
+        SwitchDispatchers(version, _dispatching(fleet)),
+        Record(version),
+        Retire(_names(fleet.instances), policy.ready_seconds),
+    )
+
+
+def back(fleet: Fleet, policy: Policy) -> tuple[Step, ...]:
+    """Switch back to the idle colour, which still runs; PlanRefused where it does not, and it would be a deployment."""
+    colour, version = serving(fleet), previous(fleet)
+    if version is None:
+        stopped = ", ".join(f"{o.what} {o.state.value}" for o in fleet.idle)
+        raise PlanRefused(f"{colour.other} is not ready to take traffic back ({stopped or 'it has no instances'})")
+    return (
+        Keep(_names(fleet.idle)),
+        Shift(_share(colour.other), _load_balancers(fleet)),
+        SwitchDispatchers(version, _dispatching(fleet)),
+        Record(version),
+        Retire(_names(fleet.instances), policy.ready_seconds),
+    )
+
+
+def undo(fleet: Fleet, failed: Step, policy: Policy) -> tuple[Step, ...]:
+    """After a failure: before the switch, what was started is stopped in its time; after it, traffic goes back."""
+    if isinstance(failed, Soak | SwitchDispatchers) and previous(fleet):
+        return back(fleet, policy)
+    started = _running(fleet.idle)
+    return (Retire(started, policy.ready_seconds),) if started and not isinstance(failed, Check) else ()
+
+
+def previous(fleet: Fleet) -> str | None:
+    """The version of the idle colour, where all of it is ready to take traffic."""
+    versions = {o.version if o.state is State.READY else None for o in fleet.idle}
+    return versions.pop() if len(versions) == 1 else None
+
+
+def serving(fleet: Fleet) -> Colour:
+    """The colour that has all traffic; PlanRefused where that cannot be said, with what to do."""
+    for each in fleet.load_balancers:
+        if each.green is None:
+            raise PlanRefused(f"{each.name} cannot be asked what it sends where ({each.detail}); bring it back first")
+    if not fleet.load_balancers:
+        raise PlanRefused("the inventory has no load balancer; traffic between two colours is theirs to split")
+    if len(fleet.shares) > 1:
+        named = ", ".join(f"{each.name} {each.green:g} %" for each in fleet.load_balancers)
+        raise PlanRefused(
+            f"the load balancers send different shares to green ({named}); make them agree: ./ops.py shift"
+        )
+    if fleet.shares[0] not in (0, 100):
+        raise PlanRefused(f"green has {fleet.shares[0]:g} % of the traffic: first ./ops.py canary --promote or --abort")
+    for host in fleet.unreachable_hosts():
+        raise PlanRefused(f"{host} does not answer over SSH; bring it back, or take it out of the inventory")
+    if not fleet.idle:
+        raise PlanRefused("the inventory has no web instance; give the hosts of group app amebo_web_ports")
+    return Colour.GREEN if fleet.shares[0] == 100 else Colour.BLUE
+
+
+def _after_the_switch(fleet: Fleet, version: str, policy: Policy) -> tuple[Step, ...]:
+    return (
+        Soak(version, _names(fleet.instances), policy.soak_seconds),
+        SwitchDispatchers(version, _dispatching(fleet)),
+        Record(version),
+        *((Retire(running, policy.ready_seconds),) if (running := _running(fleet.idle)) else ()),
+    )
+
+
+def _share(colour: Colour) -> float:
+    return 100 if colour is Colour.GREEN else 0
+
+
+def _load_balancers(fleet: Fleet) -> tuple[str, ...]:
+    return tuple(each.name for each in fleet.load_balancers)
+
+
+def _dispatching(fleet: Fleet) -> tuple[str, ...]:
+    return tuple(sorted({o.what.host for o in fleet.dispatchers}))
+
+
+def _names(found: Sequence[Observed[Instance]]) -> tuple[Instance, ...]:
+    return tuple(o.what for o in found)
+
+
+def _running(found: tuple[Observed[Instance], ...]) -> tuple[Instance, ...]:
+    return tuple(o.what for o in found if o.state is not State.STOPPED)
