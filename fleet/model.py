@@ -119,10 +119,15 @@ class Peer:
 
 @dataclass(frozen=True)
 class LoadBalancer:
-    """What one sends where: `green` percent of the credentials to green. `detail` says why nothing is known of it."""
+    """What one sends where: `green` percent of the credentials to green, `since` then (epoch seconds).
+
+    `wish` is what an operator wants of a canary that somebody runs; `detail` says why nothing is known of it.
+    """
 
     name: str
     green: float | None = None
+    since: float = 0.0
+    wish: str = ""
     maintenance: str = "off"
     peers: tuple[Peer, ...] = ()
     detail: str = ""

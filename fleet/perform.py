@@ -105,12 +105,21 @@ def _perform_until_failure(run: _Run, steps: tuple[Step, ...]) -> tuple[Step, St
 
 def _timed(run: _Run, step: Step) -> None:
     started = time.monotonic()
-    if run.change:
-        run.change.step(describe(step))
-    _do(run, step)
+    _write(run, step, "begun")
+    try:
+        _do(run, step)
+    except StepFailed as failure:
+        _write(run, step, f"failed: {str(failure).partition(chr(10))[0]}")
+        raise
+    _write(run, step, "done")
     timed = Timed(step, time.monotonic() - started)
     run.timed.append(timed)
     run.progress.ended(timed)
+
+
+def _write(run: _Run, step: Step, result: str) -> None:
+    if run.change:
+        run.change.step(describe(step), result)
 
 
 def _do(run: _Run, step: Step) -> None:  # noqa: C901  # a case a step

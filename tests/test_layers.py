@@ -53,7 +53,9 @@ ARROWS: dict[str, set[str]] = {
     "fleet/errors.py": set(),
     "fleet/rates.py": {"fleet.model", "prometheus_client"},
     "fleet/show.py": {"fleet.model", "rich"},
-    "fleet/plan/": {"fleet.model", "fleet.errors", "fleet.plan"},
+    "fleet/plan/": {"fleet.model", "fleet.errors", "fleet.plan", "numpy", "scipy"},
+    "fleet/history.py": {"fleet.effects"},
+    "fleet/effects/keeper.py": set(),
 }
 
 

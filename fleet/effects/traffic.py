@@ -124,4 +124,6 @@ def _load_balancer(name: str, found: dict[str, Any] | str) -> LoadBalancer:
         Peer(address, Colour(p["colour"]), int(p["weight"]), p["by"], int(p["active"]), bool(p["tripped"]))
         for address, p in sorted(found["instances"].items())
     )
-    return LoadBalancer(name, float(found["green"]), found["maintenance"], tuple(peers))
+    return LoadBalancer(
+        name, float(found["green"]), float(found["since"]), found["wish"], found["maintenance"], tuple(peers)
+    )

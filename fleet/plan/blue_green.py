@@ -44,22 +44,36 @@ def plan(fleet: Fleet, version: str, policy: Policy) -> tuple[Step, ...]:
     if instances and all(o.is_ready_on(version) for o in fleet.dispatchers):
         return () if fleet.version == version else (Record(version),)
     if instances:  # interrupted after the switch
-        return _after_the_switch(fleet, version, policy)
+        soak = Soak(version, _names(fleet.instances), policy.soak_seconds)
+        return soak, *settle(fleet, version, _running(fleet.idle), policy)
+    return (
+        *start(fleet, version),
+        Shift(_share(colour.other), _load_balancers(fleet)),
+        Soak(version, _names(fleet.idle), policy.soak_seconds),
+        *settle(fleet, version, _names(fleet.instances), policy),
+    )
+
+
+def start(fleet: Fleet, version: str) -> tuple[Step, ...]:
+    """The idle colour runs `version` and answers through the load balancers; nobody is sent there yet."""
     hosts = tuple(sorted({o.what.host for o in fleet.idle}))
-    idle, behind = _names(fleet.idle), [o.what for o in fleet.idle if not o.is_ready_on(version)]
-    start = (Replace(version, tuple(behind)),) if behind else ()
+    behind = tuple(o.what for o in fleet.idle if not o.is_ready_on(version))
     return (
         Check(version, hosts),
         Stage(version, hosts),
         Migrate(version, hosts[0]),
-        Keep(idle),
-        *start,
-        Smoke(version, idle),
-        Shift(_share(colour.other), _load_balancers(fleet)),
-        Soak(version, idle, policy.soak_seconds),
+        Keep(_names(fleet.idle)),
+        *((Replace(version, behind),) if behind else ()),
+        Smoke(version, _names(fleet.idle)),
+    )
+
+
+def settle(fleet: Fleet, version: str, old: tuple[Instance, ...], policy: Policy) -> tuple[Step, ...]:
+    """All traffic is on `version`: the rest follows, and `old` is let go in its time."""
+    return (
         SwitchDispatchers(version, _dispatching(fleet)),
         Record(version),
-        Retire(_names(fleet.instances), policy.ready_seconds),
+        *((Retire(old, policy.ready_seconds),) if old else ()),
     )
 
 
@@ -72,9 +86,7 @@ def back(fleet: Fleet, policy: Policy) -> tuple[Step, ...]:
     return (
         Keep(_names(fleet.idle)),
         Shift(_share(colour.other), _load_balancers(fleet)),
-        SwitchDispatchers(version, _dispatching(fleet)),
-        Record(version),
-        Retire(_names(fleet.instances), policy.ready_seconds),
+        *settle(fleet, version, _names(fleet.instances), policy),
     )
 
 
@@ -111,15 +123,6 @@ def serving(fleet: Fleet) -> Colour:
     if not fleet.idle:
         raise PlanRefused("the inventory has no web instance; give the hosts of group app amebo_web_ports")
     return Colour.GREEN if fleet.shares[0] == 100 else Colour.BLUE
-
-
-def _after_the_switch(fleet: Fleet, version: str, policy: Policy) -> tuple[Step, ...]:
-    return (
-        Soak(version, _names(fleet.instances), policy.soak_seconds),
-        SwitchDispatchers(version, _dispatching(fleet)),
-        Record(version),
-        *((Retire(running, policy.ready_seconds),) if (running := _running(fleet.idle)) else ()),
-    )
 
 
 def _share(colour: Colour) -> float:

@@ -102,6 +102,7 @@ def test_a_queue_has_an_end(serving: Balancer) -> None:
         ({"maintenance": "maybe"}, 400, "off, on or queue"),
         ({"weights": {"192.0.2.1:1": 5}}, 404, "no instance 192.0.2.1:1"),
         ({"weights": 5}, 400, "weights is an object"),
+        ({"wish": "luck"}, 400, "pause, promote, abort"),
         ({"greeen": 5}, 400, "no greeen"),
         ({"green": 5, "revision": 4711}, 409, "somebody changed it"),
         ({"green": 5, "by": 7}, 400, "by is a word"),
@@ -113,6 +114,13 @@ def test_what_makes_no_sense_changes_nothing(serving: Balancer, wanted: dict[str
     assert answered == status
     assert said in body["error"]
     assert serving.traffic() == before
+
+
+def test_a_share_is_known_since_it_was_set(serving: Balancer) -> None:
+    first = serving.change(green=5)[1]["since"]
+    assert first > 0
+    assert serving.change(green=5, wish="pause")[1]["since"] == first
+    assert serving.change(green=25)[1]["since"] > first
 
 
 def test_half_a_change_is_no_change(serving: Balancer, instances: list[Instance]) -> None:

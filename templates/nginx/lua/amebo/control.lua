@@ -5,7 +5,8 @@ local state = require("amebo.state")
 
 local _M = {}
 local MAINTENANCE = { off = true, on = true, queue = true }
-local FIELDS = { green = true, maintenance = true, weights = true, by = true, revision = true }
+local WISHES = { [""] = true, pause = true, promote = true, abort = true } -- for whoever runs a canary
+local FIELDS = { green = true, wish = true, maintenance = true, weights = true, by = true, revision = true }
 
 local function is_share(value)
     return type(value) == "number" and value >= 0 and value <= 100
@@ -29,7 +30,14 @@ local function shown(now)
             tripped = balancer.is_out(address, ngx.now()),
         }
     end
-    return { green = now.green, maintenance = now.maintenance, revision = now.revision, instances = instances }
+    return {
+        green = now.green,
+        since = now.since,
+        wish = now.wish,
+        maintenance = now.maintenance,
+        revision = now.revision,
+        instances = instances,
+    }
 end
 
 local function weigh(instances, weights, by)
@@ -51,7 +59,7 @@ end
 local function apply(now, wanted)
     for name in pairs(wanted) do
         if not FIELDS[name] then
-            return 400, "there is no " .. tostring(name) .. "; there are green, maintenance, weights, by, revision"
+            return 400, "there is no " .. tostring(name) .. "; there are green, wish, maintenance, weights, by, revision"
         end
     end
     if wanted.revision and wanted.revision ~= now.revision then
@@ -60,10 +68,15 @@ local function apply(now, wanted)
         return 400, "green is a number from 0 to 100"
     elseif wanted.maintenance and not MAINTENANCE[wanted.maintenance] then
         return 400, "maintenance is off, on or queue"
+    elseif wanted.wish and not WISHES[wanted.wish] then
+        return 400, "wish is pause, promote, abort or empty"
     elseif wanted.by and type(wanted.by) ~= "string" then
         return 400, "by is a word"
     end
-    now.green = wanted.green or now.green
+    if wanted.green and wanted.green ~= now.green then
+        now.green, now.since = wanted.green, ngx.now()
+    end
+    now.wish = wanted.wish or now.wish
     now.maintenance = wanted.maintenance or now.maintenance
     if wanted.weights then
         return weigh(now.instances, wanted.weights, wanted.by or "")

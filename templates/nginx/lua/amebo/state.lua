@@ -3,7 +3,7 @@
 local cjson = require("cjson.safe")
 
 local LOCKED = 2 -- seconds after which a lock is taken from a worker that died with it
-local DEFAULTS = { green = 0, maintenance = "off", revision = 0, instances = {} }
+local DEFAULTS = { green = 0, since = 0, wish = "", maintenance = "off", revision = 0, instances = {} }
 
 local _M = { file = "/var/lib/amebo-traffic/state.json", instances = "/etc/nginx/amebo/instances.json" }
 local shared = ngx.shared.amebo
