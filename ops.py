@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from fleet import console, show
-from fleet.commands import change, journal
+from fleet.commands import canary, change, journal
 from fleet.demo import story
 from fleet.demo.story import Plot
 from fleet.effects import inventory, release
@@ -26,6 +26,7 @@ from fleet.observe import observe
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich")
 app.add_typer(change.commands)
+app.add_typer(canary.commands)
 app.add_typer(journal.commands)
 app.add_typer(lab, name="lab")
 

@@ -57,6 +57,13 @@ class _Run:
     timed: list[Timed] = field(default_factory=list)
 
 
+def do(steps: tuple[Step, ...], inventory: Inventory, progress: Progress, change: Change | None = None) -> None:
+    """Perform the steps in order, each a line in the journal; raises StepFailed at the first that fails."""
+    _, failure = _perform_until_failure(_Run(inventory, progress, change), steps)
+    if failure:
+        raise failure
+
+
 def perform(
     steps: tuple[Step, ...],
     version: str,

@@ -14,7 +14,7 @@ from aiohttp import ClientSession, ClientTimeout, TCPConnector, web
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from fleet.demo.report import Received, Sent
-from fleet.demo.setup import Credentials, register
+from fleet.demo.setup import Credentials, Publisher, register
 from fleet.errors import FleetError
 
 
@@ -22,13 +22,15 @@ from fleet.errors import FleetError
 class Traffic:
     """Publish `rate` events a second over `connections` keep-alive connections from enter to exit.
 
-    Bounded: after `longest` seconds it stops by itself. On exit it waits up to `patience` seconds for deliveries.
+    They are of `publishers` applications in turn, because a load balancer splits traffic by credential. Bounded: after
+    `longest` seconds it stops by itself. On exit it waits up to `patience` seconds for deliveries.
     """
 
     url: str
     admin_password: str = field(repr=False)
     rate: float = 50.0
     connections: int = 8
+    publishers: int = 8
     longest: float = 900.0
     patience: float = 90.0
     sent: list[Sent] = field(default_factory=list)
@@ -82,7 +84,9 @@ class Traffic:
             site = web.TCPSite(runner, local_address(self.url), 0)
             await site.start()
             address = runner.addresses[0]
-            credentials = await register(self.url, self.admin_password, f"http://{address[0]}:{address[1]}")
+            credentials = await register(
+                self.url, self.admin_password, f"http://{address[0]}:{address[1]}", self.publishers
+            )
             self._verify = Webhook(credentials.subscriber_secret).verify
             await self._publish_until_stopped(credentials)
             await self._wait_for_deliveries()
@@ -91,25 +95,26 @@ class Traffic:
 
     async def _publish_until_stopped(self, credentials: Credentials) -> None:
         """Each request in its turn on the clock, whether the ones before it were answered or not."""
-        headers = {"Authorization": f"Bearer {credentials.publisher_key}"}
+        publishers = credentials.publishers
         connector = TCPConnector(limit=self.connections, keepalive_timeout=60)
-        async with ClientSession(self.url, headers=headers, connector=connector, timeout=ClientTimeout(30)) as session:
+        async with ClientSession(self.url, connector=connector, timeout=ClientTimeout(30)) as session:
             begun = time.monotonic()
             number, running = 0, set[asyncio.Task[None]]()
             while not self._stop.is_set() and time.monotonic() - begun < self.longest:
                 due = begun + number / self.rate
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
-                task = asyncio.create_task(self._publish(session, credentials.action, number, due))
+                task = asyncio.create_task(self._publish(session, publishers[number % len(publishers)], number, due))
                 running.add(task)
                 task.add_done_callback(running.discard)
                 number += 1
             await asyncio.gather(*running)
 
-    async def _publish(self, session: ClientSession, action: str, number: int, due: float) -> None:
-        body = {"action": action, "payload": {"order": number, "cents": 100 + number % 900}}
+    async def _publish(self, session: ClientSession, publisher: Publisher, number: int, due: float) -> None:
+        headers = {"Authorization": f"Bearer {publisher.key}"}
+        body = {"action": publisher.action, "payload": {"order": number, "cents": 100 + number % 900}}
         event, error = None, ""
         try:
-            async with session.post("/v1/events", json=body) as answer:
+            async with session.post("/v1/events", json=body, headers=headers) as answer:
                 if answer.status in (200, 201):  # 200: a load balancer asked twice, and it is still one event
                     event = str((await answer.json())["event"])
                 else:
