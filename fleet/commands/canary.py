@@ -84,8 +84,9 @@ def _tell(share: int, decision: Decision) -> None:
             console.out.print(f"       [red]given up:[/red] {why}")
         case Finish():
             console.out.print(f"       [green]{share} % passed[/green]: it stays")
-    if verdict := decision.verdict:
-        console.out.print(_table(verdict))
+    is_news = not isinstance(decision, Hold) or decision.is_overdue
+    if is_news and decision.verdict and decision.verdict.findings:
+        console.out.print(_table(decision.verdict))
 
 
 def _table(verdict: Verdict) -> Table:

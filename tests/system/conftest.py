@@ -18,8 +18,9 @@ import testinfra
 from testinfra.host import Host
 
 from fleet.demo.traffic import Traffic
-from fleet.effects import inventory, release, ssh
+from fleet.effects import inventory, release, ssh, traffic
 from fleet.effects.inventory import Inventory
+from fleet.model import LoadBalancer
 
 ROOT = Path(__file__).parents[2]
 LAB = "stories"
@@ -45,8 +46,13 @@ class Stories:
 
     def status(self) -> list[dict[str, Any]]:
         """What ops.py says of every instance."""
-        instances: list[dict[str, Any]] = json.loads(self.ops("status", "--json", "--window", "0"))["instances"]
+        instances: list[dict[str, Any]] = self.everything()["instances"]
         return instances
+
+    def everything(self) -> dict[str, Any]:
+        """All that ops.py status says."""
+        found: dict[str, Any] = json.loads(self.ops("status", "--json", "--window", "0"))
+        return found
 
     def versions(self) -> list[str | None]:
         """The version of each ready instance; None for one that is not ready."""
@@ -66,6 +72,17 @@ class Stories:
         """What lies in /opt/amebo/releases of each app host."""
         fleet = self.inventory()
         return {h: ssh.run(h, fleet.hosts[h], "ls /opt/amebo/releases").stdout for h in fleet.group("app")}
+
+    def load_balancer(self) -> LoadBalancer:
+        """What lb-1 sends where."""
+        return traffic.read(self.inventory())[0]
+
+    def sabotage(self, how: str, *hosts: str) -> None:
+        """Let the processes of a `treacherous_release` misbehave on these hosts, and on no other."""
+        fleet = self.inventory()
+        for host in fleet.group("app"):
+            word = f"touch /run/amebo/{how}" if host in hosts else f"rm -f /run/amebo/{how}"
+            assert ssh.run(host, fleet.hosts[host], f"sudo -n {word}").code == 0
 
     def nginx_workers(self) -> str:
         """The load balancer's worker processes, which are others after each reload."""
@@ -135,13 +152,48 @@ def stories(empty_lab: Stories) -> Stories:
     return empty_lab
 
 
+def changed(folder: Path, path: str, honest: str, instead: str) -> Path:
+    """The sources with one line changed."""
+    if not (folder / "app").exists():
+        shutil.copytree(ROOT / "app", folder / "app")
+        shutil.copy(ROOT / "requirements.txt", folder)
+    text = (folder / path).read_text()
+    assert honest in text
+    (folder / path).write_text(text.replace(honest, instead))
+    return folder
+
+
 @pytest.fixture
 def broken_release(stories: Stories, tmp_path: Path) -> str:
     """A release that starts but whose health never turns ready."""
-    shutil.copytree(ROOT / "app", tmp_path / "app")
-    shutil.copy(ROOT / "requirements.txt", tmp_path)
-    health = tmp_path / "app/health.py"
     honest = 'return ("ready" if schema >= REQUIRED else "schema too old"), schema'
-    assert honest in health.read_text()
-    health.write_text(health.read_text().replace(honest, 'return "broken on purpose", schema'))
-    return stories.build(tmp_path)
+    return stories.build(changed(tmp_path, "app/health.py", honest, 'return "broken on purpose", schema'))
+
+
+@pytest.fixture(scope="session")
+def treacherous_release(stories: Stories, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A release as good as any, until `sabotage` makes it fail at publishing, slow, or unready."""
+    folder, run = tmp_path_factory.mktemp("treacherous"), 'Path("/run/amebo")'
+    changed(
+        folder,
+        "app/http/events.py",
+        "        draft = _draft(parse(req, NEW)",
+        f'        if ({run} / "failing").exists():\n            raise RuntimeError("on purpose")\n'
+        f'        time.sleep(0.2 if ({run} / "slow").exists() else 0)\n'
+        "        draft = _draft(parse(req, NEW)",
+    )
+    changed(
+        folder,
+        "app/http/events.py",
+        "import falcon\n",
+        "import time\nfrom pathlib import Path\n\nimport falcon\n",
+    )
+    changed(
+        folder,
+        "app/health.py",
+        "        if self.draining:\n",
+        f'        if ({run} / "unready").exists():\n            return "broken on purpose", schema\n'
+        "        if self.draining:\n",
+    )
+    changed(folder, "app/health.py", "import time\n", "import time\nfrom pathlib import Path\n")
+    return stories.build(folder)
