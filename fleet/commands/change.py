@@ -3,6 +3,7 @@
 import json as jsonlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import partial
 from typing import Annotated
 
@@ -24,6 +25,13 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a tabl
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Why = Annotated[str, typer.Option("--reason", help="Why, for the journal.")]
+
+
+class OnFailure(StrEnum):
+    """What becomes of a rolling update that fails."""
+
+    STOP = "stop"
+    ROLLBACK = "rollback"
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,9 @@ def rolling_update(
     ] = 0.25,
     soak: Annotated[float, typer.Option(min=0, help="Seconds that each stage has to stay ready.")] = 5.0,
     skip: Annotated[list[str] | None, typer.Option(help="Leave this host out; may be given again.")] = None,
+    on_failure: Annotated[
+        OnFailure, typer.Option(help="stop: leave what is done; rollback: take back what got the release.")
+    ] = OnFailure.STOP,
     reason: Why = "",
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -69,6 +80,7 @@ def rolling_update(
         lambda found: rolling.plan(found, version, policy),
         f"./ops.py rolling-update {version} --resume",
         policy,
+        (lambda found, _: rolling.undo(found, version, policy)) if on_failure is OnFailure.ROLLBACK else None,
     )
     _change(verb, hosts, fleet, reason, dry_run=dry_run, yes=yes, json=json)
 

@@ -54,6 +54,19 @@ def plan(fleet: Fleet, version: str, policy: Policy) -> tuple[Step, ...]:
     )
 
 
+def undo(fleet: Fleet, version: str, policy: Policy) -> tuple[Step, ...]:
+    """Take `version` back from whatever got it, to the version that the inventory says the fleet should run."""
+    if fleet.version in (None, version):
+        return ()
+    back = str(fleet.version)
+    behind = [o.what for o in fleet.instances if not o.is_ready_on(back) and o.state is not State.UNREACHABLE]
+    restarts = sorted({o.what.host for o in fleet.dispatchers if o.version == version})
+    return (
+        *(Replace(back, batch) for batch in _batches(behind, allowed_out(fleet, policy))),
+        *(ReplaceDispatchers(back, host) for host in restarts),
+    )
+
+
 def interrupted(fleet: Fleet) -> str:
     """The version that a rollout was moving to when it stopped: the one that runs beside the recorded one."""
     versions = {o.version for o in fleet.instances} | {o.version for o in fleet.dispatchers}

@@ -90,3 +90,15 @@ def test_a_release_that_never_turns_ready_stops_after_the_first_instance(stories
     assert "broken on purpose" in output
     assert_nothing_failed(traffic)
     assert_nothing_lost(traffic)
+
+
+def test_an_update_that_turns_bad_may_be_taken_back_by_itself(stories: Stories, treacherous_release: str) -> None:
+    before = stories.versions()
+    stories.sabotage("unready", "app-2")
+    with stories.traffic() as traffic:
+        output = stories.ops("rolling-update", treacherous_release, "--yes", "--on-failure", "rollback", code=1)
+    stories.sabotage("unready")
+    assert "taken back" in output
+    assert stories.versions() == before
+    assert_nothing_failed(traffic)
+    assert_nothing_lost(traffic)
