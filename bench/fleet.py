@@ -6,14 +6,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bench import ansible_strategy, rolling_update
+from bench import ansible_strategy, rolling_update, switching
 from fleet.console import out
 from fleet.effects import ansible, inventory, release
 
 ROOT = Path(__file__).parents[1]
 LAB = "bench"
-VERSIONS = ("0.0.1-bench", "0.0.2-bench")
-BENCHES = ("ansible_strategy", "rolling_update")
+VERSIONS = ("0.0.1-bench", "0.0.2-bench", "0.0.3-bench")
+BENCHES = ("ansible_strategy", "rolling_update", "switching")
 
 
 def measure(names: Sequence[str]) -> Iterator[tuple[str, dict[str, object]]]:
@@ -23,7 +23,7 @@ def measure(names: Sequence[str]) -> Iterator[tuple[str, dict[str, object]]]:
     _forget()
     try:
         _ops("lab", "up", "--name", LAB, "--hosts", "5")
-        first, second = (release.build(version).version for version in VERSIONS)
+        first, second, third = (release.build(version).version for version in VERSIONS)
         out.print("Deploying the fleet to measure on")
         deployed = ansible.run(ansible.Play("site", {"amebo_version": first}))
         if not deployed.ok:
@@ -32,6 +32,8 @@ def measure(names: Sequence[str]) -> Iterator[tuple[str, dict[str, object]]]:
             yield "ansible_strategy", ansible_strategy.measure()
         if "rolling_update" in names:
             yield "rolling_update", rolling_update.measure(inventory.read(), second)
+        if "switching" in names:
+            yield "switching", switching.measure(inventory.read(), third)
     finally:
         _ops("lab", "down", "--name", LAB)
         _forget()

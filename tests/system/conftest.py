@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -75,11 +76,11 @@ class Stories:
 
     def load_balancer(self) -> LoadBalancer:
         """What lb-1 sends where."""
-        return traffic.read(self.inventory())[0]
+        return traffic.read(self.hosts)[0]
 
     def sabotage(self, how: str, *hosts: str) -> None:
         """Let the processes of a `treacherous_release` misbehave on these hosts, and on no other."""
-        fleet = self.inventory()
+        fleet = self.hosts
         for host in fleet.group("app"):
             word = f"touch /run/amebo/{how}" if host in hosts else f"rm -f /run/amebo/{how}"
             assert ssh.run(host, fleet.hosts[host], f"sudo -n {word}").code == 0
@@ -90,6 +91,11 @@ class Stories:
         workers = ssh.run("lb-1", fleet.hosts["lb-1"], "pgrep -f '^nginx: worker'").stdout
         assert workers
         return workers
+
+    @cached_property
+    def hosts(self) -> Inventory:
+        """How to reach them, read once."""
+        return inventory.read()
 
     def inventory(self) -> Inventory:
         """As Ansible reads it now."""

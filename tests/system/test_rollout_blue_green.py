@@ -44,7 +44,7 @@ def test_what_turns_bad_after_the_switch_is_taken_back(stories: Stories, treache
     before = stories.versions()
 
     def turn_bad() -> None:
-        until(lambda: stories.load_balancer().green == 100)
+        until(lambda: stories.load_balancer().green == 100, seconds=300)
         stories.sabotage("unready", "app-2")
 
     with stories.traffic() as traffic:
