@@ -55,6 +55,11 @@ ARROWS: dict[str, set[str]] = {
     "fleet/show.py": {"fleet.model", "rich"},
     "fleet/plan/": {"fleet.model", "fleet.errors", "fleet.plan", "numpy", "scipy"},
     "fleet/history.py": {"fleet.effects"},
+    "fleet/top.py": {"fleet.model", "fleet.show", "rich"},
+    "fleet/report/model.py": set(),
+    "fleet/report/plots.py": {"fleet.effects.timeline", "fleet.report.model"},
+    "fleet/report/page.py": {"fleet.history", "fleet.report", "jinja2"},
+    "fleet/effects/timeline.py": {"fleet.effects"},
     "fleet/effects/keeper.py": set(),
 }
 

@@ -15,7 +15,8 @@ for slot in {slots}; do systemctl is-active --quiet $slot && running="$running $
 systemctl enable --quiet --no-reload {sockets} $running
 """
 _RETIRE = """
-for timer in {timers}; do systemctl stop $timer 2>/dev/null; done
+set -e
+for timer in {timers}; do systemctl stop $timer 2>/dev/null || :; done
 systemctl disable --quiet {sockets} {slots}
 for port in {ports}; do
 systemd-run --quiet --collect --unit=amebo-retire-$port --on-active={seconds} --timer-property=AccuracySec=1s \\

@@ -1,5 +1,6 @@
 """What the load balancers send where: read, and changed on all of them together, with no reload."""
 
+import itertools
 import json
 import shlex
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from fleet.model import Colour, Instance, LoadBalancer, Peer
 
 _CONTROL = Path(control.__file__).read_text()
 _PORT = 8405
+_KNOWN = {"green", "since", "wish", "maintenance", "instances"}
 Answers = list[list[tuple[int, str]]]
 
 
@@ -24,7 +26,7 @@ def read(inventory: Inventory) -> tuple[LoadBalancer, ...]:
 
 
 def change(inventory: Inventory, names: Sequence[str], wanted: Mapping[str, Any]) -> None:
-    """Change them all, or put back those that did; raises StepFailed that says which did not, and how each is left."""
+    """Change green, wish or maintenance on all of them, or on none; raises StepFailed that says how each is left."""
     before = {each.name: each for each in read(inventory)}
     if away := [name for name in names if before[name].green is None]:
         raise StepFailed(
@@ -32,18 +34,12 @@ def change(inventory: Inventory, names: Sequence[str], wanted: Mapping[str, Any]
             "bring it back, or take it out of the inventory",
             frozenset(away),
         )
+    was = {name: _fields(before[name], wanted) for name in names}
     answers = ssh.on_each(names, lambda name: _state(inventory, name, "PATCH", wanted))
-    refused = {name: answer for name, answer in answers.items() if isinstance(answer, str)}
-    if refused:
-        changed = [name for name in names if name not in refused]
-        back = ssh.on_each(changed, lambda name: _state(inventory, name, "PATCH", _as_before(before[name], wanted)))
-        stuck = [name for name, answer in back.items() if isinstance(answer, str)]
-        raise StepFailed(
-            "; ".join(f"{name} did not change: {why}" for name, why in refused.items())
-            + (f"; put back: {', '.join(set(changed) - set(stuck))}" if set(changed) - set(stuck) else "")
-            + (f"; CHANGED AND NOT PUT BACK: {', '.join(stuck)}" if stuck else ""),
-            frozenset(refused),
-        )
+    failed = {name: answer for name, answer in answers.items() if isinstance(answer, str)}
+    if failed:
+        why = [f"{name} did not change: {answer}" for name, answer in failed.items()]
+        raise StepFailed("; ".join([*why, *_put_back(inventory, was)]), frozenset(failed))
 
 
 def smoke(inventory: Inventory, version: str, instances: Sequence[Instance]) -> None:
@@ -51,44 +47,77 @@ def smoke(inventory: Inventory, version: str, instances: Sequence[Instance]) -> 
 
     Raises StepFailed with what was found instead.
     """
-    colour, names = instances[0].colour, inventory.group("loadbalancers")
-    answers = ssh.on_each(names, lambda name: _smoke(inventory, name, colour, 4 * len(instances)))
-    wrong = [f"{name}: {why}" for name in names if (why := _judge(answers[name], version, len(instances)))]
-    if wrong:
+    colour, many, names = instances[0].colour, len(instances), inventory.group("loadbalancers")
+    found = ssh.on_each(names, lambda name: _smoke(inventory, name, colour, version, many))
+    if wrong := [f"{name}: {why}" for name, why in found.items() if why]:
         raise StepFailed("\n".join(wrong), frozenset(i.host for i in instances))
 
 
-def _smoke(inventory: Inventory, name: str, colour: Colour, times: int) -> Answers | str:
+def _put_back(inventory: Inventory, was: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Also one that gave no answer, which may have changed. How each is left is looked at, not concluded."""
+    ssh.on_each(was, lambda name: _state(inventory, name, "PATCH", was[name]))
+    left: dict[str, list[str]] = {}
+    for each in read(inventory):
+        if each.name in was:
+            as_before = _fields(each, was[each.name]) == was[each.name]
+            how = "NOT KNOWN, perhaps changed" if each.green is None else "as before" if as_before else "STILL CHANGED"
+            left.setdefault(how, []).append(each.name)
+    return [f"{how}: {', '.join(names)}" for how, names in sorted(left.items())]
+
+
+def _fields(found: LoadBalancer, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    known: dict[str, Any] = {"green": found.green, "wish": found.wish, "maintenance": found.maintenance}
+    return {name: known[name] for name in wanted}
+
+
+def _smoke(inventory: Inventory, name: str, colour: Colour, version: str, many: int) -> str:
+    """What is wrong, else nothing.
+
+    Which instance answers is the load balancer's choice, and each of its workers has a turn of its own: so who is
+    missing is asked for at length.
+    """
     url = f"http://127.0.0.1:{int(inventory.hosts[name].get('nginx_listen_port', 80))}"
-    headers = {"X-Amebo-Colour": str(colour)}
-    return _ask(
-        inventory,
-        name,
-        [
-            {"method": "GET", "url": f"{url}/health/ready", "headers": headers, "times": times},
-            {"method": "GET", "url": f"{url}/v1/events", "headers": headers, "times": times},
-        ],
+    health, strangers = (
+        {"method": "GET", "url": f"{url}{path}", "headers": {"X-Amebo-Colour": str(colour)}, "times": 4 * many}
+        for path in ("/health/ready", "/v1/events")
+    )
+    heard: set[str] = set()
+    for requests in ([health, strangers], [{**health, "times": 40 * many}]):
+        answers = _ask(inventory, name, requests)
+        if isinstance(answers, str):
+            return answers
+        if wrong := _judge(answers, version):
+            return wrong
+        heard |= {str(_parsed(body)["instance"]) for _, body in answers[0]}
+        if len(heard) >= many:
+            break
+    return (
+        ""
+        if len(heard) == many
+        else f"{many} instances should answer, and {len(heard)} did: {', '.join(sorted(heard))}"
     )
 
 
-def _judge(answers: Answers | str, version: str, many: int) -> str:
-    """What is wrong, else nothing."""
-    if isinstance(answers, str):
-        return answers
-    health, strangers = answers
+def _judge(answers: Answers, version: str) -> str:
+    """What is wrong with the answers of /health/ready, and with those to a stranger; else nothing."""
+    health, *strangers = answers
     for status, body in health:
-        if status != 200 or json.loads(body)["version"] != version:
+        found = _parsed(body)
+        if status != 200 or found.get("version") != version or "instance" not in found:
             return f"/health/ready was answered with {status}: {body[:300]}"
-    answered = {str(json.loads(body)["instance"]) for _, body in health}
-    if len(answered) != many:
-        return f"{many} instances should answer, and {len(answered)} did: {', '.join(sorted(answered))}"
-    wrong = [(status, body) for status, body in strangers if status != 401]
-    return f"who asked for events without credentials was answered with {wrong[0]}, not with 401" if wrong else ""
+    for status, body in itertools.chain(*strangers):
+        if status != 401:
+            return f"who asked for events without credentials was answered with {status}, not with 401: {body[:300]}"
+    return ""
 
 
-def _as_before(before: LoadBalancer, wanted: Mapping[str, Any]) -> dict[str, Any]:
-    was: dict[str, Any] = {"green": before.green, "maintenance": before.maintenance}
-    return {name: was[name] for name in wanted if name in was}
+def _parsed(text: str) -> dict[str, Any]:
+    """Empty, where it is no JSON object: then somebody else answered."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _state(inventory: Inventory, name: str, method: str, body: Mapping[str, Any] | None = None) -> dict[str, Any] | str:
@@ -99,9 +128,9 @@ def _state(inventory: Inventory, name: str, method: str, body: Mapping[str, Any]
     if isinstance(answers, str):
         return answers
     status, text = answers[0][0]
-    if status != 200:
+    found = _parsed(text)
+    if status != 200 or not found.keys() >= _KNOWN:
         return f"nginx answered {status}: {text.strip()[:300]}"
-    found: dict[str, Any] = json.loads(text)
     return found
 
 
@@ -112,8 +141,11 @@ def _ask(inventory: Inventory, name: str, requests: Sequence[Mapping[str, Any]])
     except HostUnreachable as error:
         return str(error)
     if output.code != 0:
-        return f"{name}: {output.stderr.strip().splitlines()[-1:]}"
-    answers: Answers = json.loads(output.stdout)
+        return (output.stderr.strip().splitlines()[-1:] or [f"exit code {output.code}"])[0]
+    try:
+        answers: Answers = json.loads(output.stdout)
+    except ValueError:
+        return "what it answered is no JSON; does a login script print?"
     return answers
 
 
