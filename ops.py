@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from fleet import console, show
-from fleet.commands import canary, change, journal
+from fleet.commands import canary, change, explain, journal, top
 from fleet.demo import story
 from fleet.demo.story import Plot
 from fleet.effects import inventory, release
@@ -28,6 +28,8 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=F
 app.add_typer(change.commands)
 app.add_typer(canary.commands)
 app.add_typer(journal.commands)
+app.add_typer(explain.commands)
+app.add_typer(top.commands)
 app.add_typer(lab, name="lab")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]

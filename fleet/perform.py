@@ -83,7 +83,7 @@ def perform(
     began = time.monotonic()
     step, failure = _perform_until_failure(run, steps)
     report = _report(run, version, step, failure, policy.skip_hosts)
-    if failure and undo:
+    if failure and undo and step:
         report = _undone(run, report, undo(observe(inventory), step))
     elif failure:
         report = replace(report, taken_out=_take_out(run, observe(inventory), report.failed, policy))
@@ -95,19 +95,21 @@ def _undone(run: _Run, report: Report, steps: tuple[Step, ...]) -> Report:
     if not steps:
         return report
     step, failure = _perform_until_failure(run, steps)
-    error = f"{report.error}\nand taking it back failed: {describe(step)}: {failure}" if failure else report.error
+    error = (
+        f"{report.error}\nand taking it back failed: {describe(step)}: {failure}" if failure and step else report.error
+    )
     return replace(report, undone=tuple(steps), error=error)
 
 
-def _perform_until_failure(run: _Run, steps: tuple[Step, ...]) -> tuple[Step, StepFailed | None]:
-    """The step that failed, or the last one."""
+def _perform_until_failure(run: _Run, steps: tuple[Step, ...]) -> tuple[Step | None, StepFailed | None]:
+    """The step that failed, or the last one, where there is one."""
     for number, step in enumerate(steps, start=1):
         run.progress.step(number, len(steps), step)
         try:
             _timed(run, step)
         except StepFailed as failure:
             return step, failure
-    return steps[-1], None
+    return (steps[-1] if steps else None), None
 
 
 def _timed(run: _Run, step: Step) -> None:
@@ -173,9 +175,9 @@ def _soak(run: _Run, step: Soak) -> None:
     """Look at once and then every second, so that a release that turns bad is seen within the soak."""
     until = time.monotonic() + step.seconds
     while True:
-        unwell = [
-            o for o in observe(run.inventory).instances if o.what in step.instances and not o.is_ready_on(step.version)
-        ]
+        fleet = observe(run.inventory)
+        found = (o for o in (*fleet.instances, *fleet.idle) if o.what in step.instances)  # whatever has the traffic now
+        unwell = [o for o in found if not o.is_ready_on(step.version)]
         if unwell:
             message = "\n".join(f"{o.what}, after its update: {_why(o)}" for o in unwell)
             raise StepFailed(message, frozenset(o.what.host for o in unwell))
@@ -184,7 +186,7 @@ def _soak(run: _Run, step: Soak) -> None:
         time.sleep(1)
 
 
-def _report(run: _Run, version: str, step: Step, failure: StepFailed | None, skipped: frozenset[str]) -> Report:
+def _report(run: _Run, version: str, step: Step | None, failure: StepFailed | None, skipped: frozenset[str]) -> Report:
     """Made from a fresh look: an update whose steps all went well can still have left an instance behind."""
     fleet = observe(run.inventory)
     concerned = step.instances if isinstance(step, Replace | Soak | Smoke) else ()
@@ -198,7 +200,11 @@ def _report(run: _Run, version: str, step: Step, failure: StepFailed | None, ski
         done=tuple(done),
         failed=tuple(Failed(o.what, _why(o), _journal(run.inventory, o.what)) for o in failed),
         untouched=tuple(o.what for o in fleet.instances if o.what not in known),
-        error=f"{describe(step)} failed: {failure}" if failure else "not every instance is ready" if failed else "",
+        error=f"{describe(step)} failed: {failure}"
+        if failure and step
+        else "not every instance is ready"
+        if failed
+        else "",
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, assert_never
 
+from rich.markup import escape
 from rich.table import Table
 
 from fleet.model import (
@@ -138,8 +139,8 @@ def summary(fleet: Fleet) -> str:
 def _traffic(found: LoadBalancer) -> str:
     if found.green is None:
         return f"{found.name} cannot be asked: {found.detail}"
-    shares = {0: "all traffic to blue", 100: "all traffic to green"}
-    split = shares.get(int(found.green), f"{found.green:g} % of the traffic to green")
+    shares: dict[float, str] = {0: "all traffic to blue", 100: "all traffic to green"}
+    split = shares.get(found.green, f"{found.green:g} % of the traffic to green")
     out = [
         f"{each.address} {'out' if not each.weight else f'at {each.weight} %'}"
         for each in found.peers
@@ -156,7 +157,7 @@ def _row(found: Observed[Instance] | Observed[Dispatcher], now: datetime) -> tup
         p95 = "" if rates.p95_ms is None else f"{rates.p95_ms:.0f}"
         numbers = (f"{rates.requests_per_second:.1f}", p95, f"{rates.errors_per_second:.1f}")
     state = f"[{colour}]{found.state.value}[/{colour}]"
-    detail = found.detail + ("idle, retires" if found.retires else "")
+    detail = escape(", ".join(part for part in (found.detail, "idle, retires" if found.retires else "") if part))
     return (str(found.what), found.version or "", state, _ago(found.since, now), *numbers, detail)
 
 

@@ -144,15 +144,41 @@ def maintenance_page(
     if dry_run:
         return
     console.confirm(f"Turn maintenance {state}?", yes=yes)
-    with interlock.change(hosts, "maintenance-page", f"maintenance {wanted}", reason):
+    with interlock.change(hosts, "maintenance-page", f"maintenance {wanted}", reason) as change:
         traffic.change(hosts, names, {"maintenance": wanted})
+    _warn(change)
+
+
+@commands.command(epilog="Example: ./ops.py shift 0 --reason 'lb-2 was away during the switch'")
+def shift(
+    green: Annotated[float, typer.Argument(min=0, max=100, help="Percent of the publishers that green gets.")],
+    reason: Why = "",
+    dry_run: DryRun = False,
+    yes: Yes = False,
+) -> None:
+    """Set the share of green on all load balancers, by hand: where they disagree, or a canary was interrupted."""
+    hosts = inventory.read()
+    names = hosts.group("loadbalancers")
+    console.out.print(f"{', '.join(names)}: {green:g} % of the traffic to green")
+    if dry_run:
+        return
+    console.confirm(f"Send {green:g} % to green?", yes=yes)
+    with interlock.change(hosts, "shift", f"{green:g} % to green", reason) as change:
+        traffic.change(hosts, names, {"green": green})
+    _warn(change)
 
 
 def _way_back(fleet: Fleet) -> Verb:
+    colours.serving(fleet)  # refuses a split, with what to do
     policy, version = colours.Policy(), colours.previous(fleet)
     if version:
-        question, plan = f"Switch back to {version}?", lambda found: colours.back(found, policy)
-        return Verb("rollback", question, version, plan, "./ops.py rollback")
+
+        def back(found: Fleet) -> tuple[Step, ...]:
+            if colours.previous(found) != version:
+                raise PlanRefused(f"{version} is not ready to take traffic back any more; look again: ./ops.py status")
+            return colours.back(found, policy)
+
+        return Verb("rollback", f"Switch back to {version}?", version, back, f"./ops.py blue-green {version}")
     before = _before(fleet)
     release.find(before)
     return Verb(
@@ -190,14 +216,18 @@ def _change(verb: Verb, hosts: Inventory, fleet: Fleet, reason: str, *, dry_run:
             report = perform(steps, verb.version, hosts, verb.policy, progress, change=change, undo=verb.undo)
         if report.error:
             change.failed(report.error)
-    for warning in change.warnings:
-        typer.secho(f"warning: {warning}", fg="yellow", err=True)
+    _warn(change)
     if json:
         typer.echo(jsonlib.dumps(show.report_data(report), indent=2))
     else:
         console.show_report(report, resume=verb.resume)
     if report.error:
         raise typer.Exit(1)
+
+
+def _warn(change: interlock.Change) -> None:
+    for warning in change.warnings:
+        typer.secho(f"warning: {warning}", fg="yellow", err=True)
 
 
 def _interrupted(fleet: Fleet, *, resume: bool) -> str:

@@ -16,11 +16,15 @@ TASK_STARTS = ("v2_playbook_on_task_start", "v2_runner_on_start")  # Ansible's o
 
 @dataclass(frozen=True)
 class Play:
-    """One run of a playbook: the name of a file in playbooks/, extra variables, and the hosts it is limited to."""
+    """One run of a playbook: the name of a file in playbooks/, extra variables, and the hosts it is limited to.
+
+    With `check` nothing is changed: the hosts only say what would be.
+    """
 
     playbook: str
     variables: Mapping[str, Any]
     limit: tuple[str, ...] = ()
+    check: bool = False
 
 
 @dataclass(frozen=True)
@@ -34,12 +38,13 @@ class Failure:
 
 @dataclass(frozen=True)
 class Result:
-    """How a play ended; `changed` counts tasks by host."""
+    """How a play ended; `changed` counts tasks by host, `changes` are their events, as Ansible tells them."""
 
     ok: bool
     failures: tuple[Failure, ...]
     changed: Mapping[str, int]
     output: str = ""
+    changes: tuple[Mapping[str, Any], ...] = ()
 
 
 def program(name: str) -> str:
@@ -51,6 +56,7 @@ def argv(play: Play) -> list[str]:
     """The command line; variables go as JSON, so that numbers and lists stay what they are."""
     words = [program("ansible-playbook"), f"playbooks/{play.playbook}.yml"]
     words += ["--limit", ",".join(play.limit)] if play.limit else []
+    words += ["--check", "--diff"] if play.check else []
     return [*words, "--extra-vars", json.dumps(dict(play.variables))] if play.variables else words
 
 
@@ -94,6 +100,7 @@ def _follow(
 ) -> Result:
     failures: list[Failure] = []
     changed: dict[str, int] = {}
+    changes: list[Mapping[str, Any]] = []
     noise: list[str] = []
     for line in lines:
         event = _parse(line)
@@ -105,12 +112,14 @@ def _follow(
             on_task(str(event["task"]["name"]))
         elif event["_event"] in ("v2_runner_on_failed", "v2_runner_on_unreachable"):
             failures += _failures(event)
+        elif event["_event"] == "v2_runner_on_ok":
+            changes += [event] if any(result.get("changed") for result in event["hosts"].values()) else []
         elif event["_event"] == "v2_playbook_on_stats":
             changed = {host: int(counts["changed"]) for host, counts in event["stats"].items()}
     code = wait()
     if code != 0 and not failures:
         failures.append(Failure("", "", last_error("".join(noise))))
-    return Result(code == 0, tuple(failures), changed, "".join(noise))
+    return Result(code == 0, tuple(failures), changed, "".join(noise), tuple(changes))
 
 
 def _parse(line: str) -> dict[str, Any] | None:

@@ -9,6 +9,9 @@ import sys
 import urllib.error
 import urllib.request
 
+# Whatever proxy a login here is given: it could not reach this host's loopback.
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
 
 def ask(request: dict[str, object]) -> tuple[int, str]:
     """One request: whatever the answer is, it is an answer."""
@@ -20,7 +23,7 @@ def ask(request: dict[str, object]) -> tuple[int, str]:
         data=None if body is None else json.dumps(body).encode(),
     )
     try:
-        with urllib.request.urlopen(made, timeout=5) as answer:  # noqa: S310  # as above
+        with _DIRECT.open(made, timeout=5) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as refused:
         return refused.code, refused.read().decode()

@@ -12,7 +12,7 @@ from fleet.effects import ansible
 from fleet.errors import FleetError
 from fleet.model import Host
 
-GREEN_OFFSET = 100  # as in the role's defaults, which an inventory does not show
+GREEN_OFFSET = 100  # as in playbooks/group_vars/all/wiring.yml, which an inventory does not show
 HINT = "copy inventory/example and fill it in, or start a lab: ./ops.py lab up"
 
 

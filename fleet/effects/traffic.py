@@ -129,6 +129,8 @@ def _state(inventory: Inventory, name: str, method: str, body: Mapping[str, Any]
         return answers
     status, text = answers[0][0]
     found = _parsed(text)
+    if status == 0:
+        return f"nginx does not answer: {text}"
     if status != 200 or not found.keys() >= _KNOWN:
         return f"nginx answered {status}: {text.strip()[:300]}"
     return found

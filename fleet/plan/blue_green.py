@@ -42,7 +42,8 @@ def plan(fleet: Fleet, version: str, policy: Policy) -> tuple[Step, ...]:
     colour = serving(fleet)
     instances = all(o.is_ready_on(version) for o in fleet.instances)
     if instances and all(o.is_ready_on(version) for o in fleet.dispatchers):
-        return () if fleet.version == version else (Record(version),)
+        record = () if fleet.version == version else (Record(version),)
+        return *record, *_retire(_running(tuple(o for o in fleet.idle if not o.retires)), policy)
     if instances:  # interrupted after the switch
         soak = Soak(version, _names(fleet.instances), policy.soak_seconds)
         return soak, *settle(fleet, version, _running(fleet.idle), policy)
@@ -56,7 +57,7 @@ def plan(fleet: Fleet, version: str, policy: Policy) -> tuple[Step, ...]:
 
 def start(fleet: Fleet, version: str) -> tuple[Step, ...]:
     """The idle colour runs `version` and answers through the load balancers; nobody is sent there yet."""
-    hosts = tuple(sorted({o.what.host for o in fleet.idle}))
+    hosts = tuple(sorted({o.what.host for o in fleet.idle} | {o.what.host for o in fleet.dispatchers}))
     behind = tuple(o.what for o in fleet.idle if not o.is_ready_on(version))
     return (
         Check(version, hosts),
@@ -73,7 +74,7 @@ def settle(fleet: Fleet, version: str, old: tuple[Instance, ...], policy: Policy
     return (
         SwitchDispatchers(version, _dispatching(fleet)),
         Record(version),
-        *((Retire(old, policy.ready_seconds),) if old else ()),
+        *_retire(old, policy),
     )
 
 
@@ -92,10 +93,13 @@ def back(fleet: Fleet, policy: Policy) -> tuple[Step, ...]:
 
 def undo(fleet: Fleet, failed: Step, policy: Policy) -> tuple[Step, ...]:
     """After a failure: before the switch, what was started is stopped in its time; after it, traffic goes back."""
-    if isinstance(failed, Soak | SwitchDispatchers) and previous(fleet):
-        return back(fleet, policy)
-    started = _running(fleet.idle)
-    return (Retire(started, policy.ready_seconds),) if started and not isinstance(failed, Check) else ()
+    if isinstance(failed, Soak | SwitchDispatchers):
+        try:
+            return back(fleet, policy)
+        except PlanRefused:  # the old colour cannot take all traffic back: then it is not stopped either
+            return ()
+    is_known = all(each.green is not None for each in fleet.load_balancers)  # who is away may send traffic there
+    return _retire(_running(fleet.idle), policy) if is_known and not isinstance(failed, Check) else ()
 
 
 def previous(fleet: Fleet) -> str | None:
@@ -114,15 +118,21 @@ def serving(fleet: Fleet) -> Colour:
     if len(fleet.shares) > 1:
         named = ", ".join(f"{each.name} {each.green:g} %" for each in fleet.load_balancers)
         raise PlanRefused(
-            f"the load balancers send different shares to green ({named}); make them agree: ./ops.py shift"
+            f"the load balancers send different shares to green ({named}); make them agree: ./ops.py shift 0 (or 100)"
         )
     if fleet.shares[0] not in (0, 100):
-        raise PlanRefused(f"green has {fleet.shares[0]:g} % of the traffic: first ./ops.py canary --promote or --abort")
+        raise PlanRefused(
+            f"green has {fleet.shares[0]:g} % of the traffic: first end the canary, or ./ops.py shift 0 (or 100)"
+        )
     for host in fleet.unreachable_hosts():
         raise PlanRefused(f"{host} does not answer over SSH; bring it back, or take it out of the inventory")
     if not fleet.idle:
         raise PlanRefused("the inventory has no web instance; give the hosts of group app amebo_web_ports")
     return Colour.GREEN if fleet.shares[0] == 100 else Colour.BLUE
+
+
+def _retire(old: tuple[Instance, ...], policy: Policy) -> tuple[Step, ...]:
+    return (Retire(old, policy.ready_seconds),) if old else ()
 
 
 def _share(colour: Colour) -> float:

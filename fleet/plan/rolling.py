@@ -98,7 +98,10 @@ def take_out(fleet: Fleet, suspects: tuple[Instance, ...], policy: Policy) -> tu
 
 def _refuse(fleet: Fleet, policy: Policy) -> None:
     if len(fleet.shares) > 1 or any(share not in (0, 100) for share in fleet.shares):
-        raise PlanRefused("traffic is split between blue and green: first ./ops.py canary --promote or --abort")
+        raise PlanRefused(
+            "traffic is split between blue and green: first end the canary, or send all to one side: "
+            "./ops.py shift 0 (or 100)"
+        )
     if not fleet.instances:
         raise PlanRefused("the inventory has no web instance; give the hosts of group app amebo_web_ports")
     hosts = {o.what.host for o in fleet.instances} | {o.what.host for o in fleet.dispatchers}

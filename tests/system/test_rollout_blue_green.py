@@ -1,5 +1,7 @@
 """Traffic is switched between two colours, and back, under publishers that never retry."""
 
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -74,16 +76,19 @@ def test_after_its_time_the_old_colour_is_stopped_and_the_way_back_is_a_deployme
 
 
 def test_of_two_operators_one_is_told_who_is_at_work(stories: Stories) -> None:
-    version = stories.inventory().version
-    argv = [sys.executable, "ops.py", "blue-green", stories.build(), "--yes", "--soak", "60", "--reason", "first"]
-    with subprocess.Popen(argv, cwd=ROOT, env=stories.environment, stdout=subprocess.DEVNULL) as first:
+    before, version = stories.versions(), stories.build()
+    argv = [sys.executable, "ops.py", "blue-green", version, "--yes", "--ready", "0", "--reason", "first"]
+    with subprocess.Popen(
+        argv, cwd=ROOT, env=stories.environment, stdout=subprocess.DEVNULL, start_new_session=True
+    ) as first:
         try:
             until(lambda: "first" in stories.ops("lock", "show", "--json"))
-            refused = stories.ops("rolling-update", str(version), "--yes", "--max-out", "1", code=1)
+            refused = stories.ops("rolling-update", version, "--yes", code=1)
         finally:
-            first.terminate()
+            os.killpg(first.pid, signal.SIGKILL)  # its machine dies, and Ansible with it
     assert "first" in refused
     assert "lock break" in refused
+    assert stories.versions() == before
     stories.ops("lock", "break", "--reason", "its operator is gone", "--yes")
-    stories.ops("rolling-update", str(version), "--yes", "--soak", "0")
+    stories.ops("blue-green", version, "--yes", "--soak", "0", "--ready", "0")
     assert set(stories.versions()) == {version}

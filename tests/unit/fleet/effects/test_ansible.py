@@ -18,6 +18,23 @@ def test_an_unlimited_play_names_no_host() -> None:
     assert "--limit" not in ansible.argv(Play("migrate", {}))
 
 
+def test_a_check_changes_nothing_and_asks_for_diffs() -> None:
+    words = ansible.argv(Play("site", {}, check=True))
+    assert words[-2:] == ["--check", "--diff"]
+    assert "--check" not in ansible.argv(Play("site", {}))
+
+
+def test_keeps_what_tells_of_a_change_and_nothing_else() -> None:
+    events = [
+        {"_event": "v2_runner_on_ok", "task": {"name": "write"}, "hosts": {"app-1": {"changed": True, "diff": []}}},
+        {"_event": "v2_runner_on_ok", "task": {"name": "look"}, "hosts": {"app-1": {"changed": False, "diff": []}}},
+        {"_event": "v2_runner_on_skipped", "task": {"name": "skip"}, "hosts": {"app-1": {"skipped": True}}},
+    ]
+    lines = (json.dumps(event) + "\n" for event in events)
+    result = ansible._follow(lines, lambda: 0, lambda _: None, lambda _: None)
+    assert result.changes == (events[0],)
+
+
 def test_names_tasks_as_they_start_whatever_the_strategy_and_keeps_failures() -> None:
     events = [
         {"_event": "v2_playbook_on_play_start", "play": {"name": "Replace"}},
