@@ -17,6 +17,7 @@ from fleet.model import (
     LoadBalancer,
     Migrate,
     Observed,
+    Peer,
     Record,
     Replace,
     ReplaceDispatchers,
@@ -141,13 +142,16 @@ def _traffic(found: LoadBalancer) -> str:
         return f"{found.name} cannot be asked: {found.detail}"
     shares: dict[float, str] = {0: "all traffic to blue", 100: "all traffic to green"}
     split = shares.get(found.green, f"{found.green:g} % of the traffic to green")
-    out = [
-        f"{each.address} {'out' if not each.weight else f'at {each.weight} %'}"
-        for each in found.peers
-        if each.weight < 100
-    ]
+    out = [_reduced(each) for each in found.peers if each.weight < 100]
     parts = [split, *out, *([f"maintenance: {found.maintenance}"] if found.maintenance != "off" else [])]
     return f"{found.name}: {', '.join(parts)}"
+
+
+def _reduced(peer: Peer) -> str:
+    """What the guard took out is open, and half-open on its way back."""
+    share = "out" if not peer.weight else f"at {peer.weight} %"
+    state = {"": "", "guard": " (guard: open)" if not peer.weight else " (guard: half-open)"}
+    return f"{peer.address} {share}{state.get(peer.by, f' (by {peer.by})')}"
 
 
 def _row(found: Observed[Instance] | Observed[Dispatcher], now: datetime) -> tuple[str, ...]:

@@ -142,7 +142,7 @@ LINES = {
     "away": (LoadBalancer("lb-1", detail="no route"), "lb-1 cannot be asked: no route"),
     "instances out": (
         LoadBalancer("lb-1", 0, peers=PEERS),
-        "lb-1: all traffic to blue, 192.0.2.1:3310 out, 192.0.2.1:3410 at 10 %",
+        "lb-1: all traffic to blue, 192.0.2.1:3310 out (guard: open), 192.0.2.1:3410 at 10 %",
     ),
 }
 
