@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pty
+import select
 import socket
 import subprocess
 import sys
@@ -354,6 +355,9 @@ def test_asks_the_hosts_who_changes_the_fleet_and_how_far_it_is(
         hosts.away = set()
 
 
+PATIENCE = 60.0  # seconds of silence
+
+
 def typed(*words: str) -> Result:
     return CliRunner().invoke(command.commands, ["top", *words])
 
@@ -396,7 +400,7 @@ def test_the_live_screen_shows_what_is_known_and_ends_by_a_key_while_a_host_hang
     """On a real terminal, which it leaves as it was."""
     program = "from fleet.commands.top import commands; commands(['top', '--interval', '30'])"
     mine, theirs = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm", "PYTHONPATH": str(ROOT), "LINES": "24"}
+    environment = {**os.environ, "TERM": "xterm", "PYTHONPATH": str(ROOT), "LINES": "24", "COLUMNS": "120"}
     child = subprocess.Popen(
         [sys.executable, "-c", f"import os, fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); {program}"],
         stdin=theirs,
@@ -420,6 +424,7 @@ def test_the_live_screen_shows_what_is_known_and_ends_by_a_key_while_a_host_hang
 def _read_until(descriptor: int, word: bytes) -> bytes:
     said = b""
     while word not in said:
+        assert select.select([descriptor], [], [], PATIENCE)[0], said.decode()
         try:
             part = os.read(descriptor, 65536)
         except OSError:  # the program is gone
