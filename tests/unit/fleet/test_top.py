@@ -398,7 +398,8 @@ def silent(nobody: None, tmp_path: Path) -> Iterator[None]:  # noqa: ARG001  # i
 @pytest.mark.parametrize("key", [b"q", b"\x03"], ids=["q", "Ctrl-C"])
 def test_the_live_screen_shows_what_is_known_and_ends_by_a_key_while_a_host_hangs(key: bytes) -> None:
     """On a real terminal, which it leaves as it was."""
-    program = "from fleet.commands.top import commands; commands(['top', '--interval', '30'])"
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # a background job ignores it
+    program = f"{heard}; from fleet.commands.top import commands; commands(['top', '--interval', '30'])"
     mine, theirs = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "PYTHONPATH": str(ROOT), "LINES": "24", "COLUMNS": "120"}
     child = subprocess.Popen(
