@@ -13,6 +13,7 @@ NGINX = ROOT / "templates/nginx"
 # What has no default, and what Ansible knows of the host.
 GIVEN: Mapping[str, dict[str, Any]] = {
     "base": {},
+    "guard": {},
     "postgresql": {
         "ansible_facts": {"distribution_major_version": "12"},
         "postgresql_owner_password": "made up",
