@@ -62,6 +62,14 @@ def test_where_one_colour_has_nobody_left_the_other_answers(serving: Balancer, i
     assert colours(instances)["green"] == 0
 
 
+def test_what_one_side_cannot_answer_the_other_does(serving: Balancer, instances: list[Instance]) -> None:
+    serving.change(green=50)
+    for instance in instances[2:]:
+        instance.behaviour = lambda _request: 500
+    assert {serving.ask("POST", Authorization=str(number)).status for number in range(20)} == {200}
+    assert colours(instances)["green"] > 0
+
+
 def test_maintenance_refuses_writes_and_lets_read(serving: Balancer, instances: list[Instance]) -> None:
     serving.change(maintenance="on")
     refused = serving.ask("POST", X_Request_ID="mine")

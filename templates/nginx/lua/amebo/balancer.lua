@@ -82,14 +82,17 @@ local function pick(instances, tried)
     return least(instances, tried, has_its_turn) or least(instances, tried, is_in) or least(instances, tried, anyone)
 end
 
--- Its own colour's instances first; another colour's only where that has traffic, too.
+-- Its own colour's instances first. While traffic is split, what one side could not answer is tried on the other, so that
+-- a bad canary costs nobody a request; and so is what has no instance left.
 local function find(colour, tried)
     local now = state.current()
-    local address = pick(now.of[colour], tried)
-    if not address and not ngx.ctx.amebo_forced and now.green > 0 and now.green < 100 then
-        address = pick(now.of[colour == "blue" and "green" or "blue"], tried)
+    local other = colour == "blue" and "green" or "blue"
+    if ngx.ctx.amebo_forced or now.green <= 0 or now.green >= 100 then
+        return pick(now.of[colour], tried)
+    elseif next(tried) then
+        colour, other = other, colour
     end
-    return address
+    return pick(now.of[colour], tried) or pick(now.of[other], tried)
 end
 
 function _M.balance()
