@@ -34,7 +34,7 @@ class Run:
 def run(canary: Run) -> Report:
     """From where the fleet is now to the end. Raises StepFailed that says why it was given up, or what failed."""
     fleet = observe(canary.inventory)
-    if not is_under_way(fleet):
+    if is_to_start(fleet, canary.version):
         _start(canary, fleet)
     new = _new_side(observe(canary.inventory), canary.version)
     while True:
@@ -64,6 +64,11 @@ def give_up(canary: Run, new: Colour, why: str) -> Never:
 def is_under_way(fleet: Fleet) -> bool:
     """Some traffic is on either colour."""
     return any(share not in (0, 100) for share in fleet.shares)
+
+
+def is_to_start(fleet: Fleet, version: str) -> bool:
+    """Not where traffic is split, nor where one that was interrupted has given the release everything already."""
+    return not is_under_way(fleet) and not all(o.is_ready_on(version) for o in fleet.instances)
 
 
 def _look(canary: Run, new: Colour) -> tuple[int, Decision]:

@@ -51,7 +51,7 @@ def canary(
     release.find(version)
     policy = Policy(steps=_steps(steps), soak_seconds=soak, interval_seconds=interval)
     fleet = observe(hosts)
-    if not runner.is_under_way(fleet):
+    if runner.is_to_start(fleet, version):
         blue_green.serving(fleet)
         console.show_plan(fleet, blue_green.start(fleet, version))
     console.out.print(
