@@ -121,6 +121,7 @@ class Peer:
 class LoadBalancer:
     """What one sends where: `green` percent of the credentials to green, `since` then (epoch seconds).
 
+    `holds`: whether it has the address that all share; None where they share none, or it cannot be asked.
     `wish` is what an operator wants of a canary that somebody runs; `detail` says why nothing is known of it.
     """
 
@@ -131,6 +132,7 @@ class LoadBalancer:
     maintenance: str = "off"
     peers: tuple[Peer, ...] = ()
     detail: str = ""
+    holds: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -143,7 +143,12 @@ def _traffic(found: LoadBalancer) -> str:
     shares: dict[float, str] = {0: "all traffic to blue", 100: "all traffic to green"}
     split = shares.get(found.green, f"{found.green:g} % of the traffic to green")
     out = [_reduced(each) for each in found.peers if each.weight < 100]
-    parts = [split, *out, *([f"maintenance: {found.maintenance}"] if found.maintenance != "off" else [])]
+    parts = [
+        *(["holds the shared address"] if found.holds else []),
+        split,
+        *out,
+        *([f"maintenance: {found.maintenance}"] if found.maintenance != "off" else []),
+    ]
     return f"{found.name}: {', '.join(parts)}"
 
 

@@ -2,9 +2,11 @@
 
 It travels as `python3 -c`, so it needs nothing but the host's own Python. Its argument is a JSON list of requests:
 {"method", "url", "headers", "body", "times"}; it prints a list of lists of [status, body]; status 0: nobody answers.
+{"holds": an address} is answered with status 200 where this host has it, else 404.
 """
 
 import json
+import socket
 import sys
 import urllib.error
 import urllib.request
@@ -15,6 +17,8 @@ _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 def ask(request: dict[str, object]) -> tuple[int, str]:
     """One request: whatever the answer is, it is an answer."""
+    if "holds" in request:
+        return (200 if holds(str(request["holds"])) else 404), ""
     body = request.get("body")
     made = urllib.request.Request(  # noqa: S310  # the operator's own program names the address: this host
         str(request["url"]),
@@ -29,6 +33,17 @@ def ask(request: dict[str, object]) -> tuple[int, str]:
         return refused.code, refused.read().decode()
     except OSError as error:
         return 0, f"{type(error).__name__}: {error}"
+
+
+def holds(address: str) -> bool:
+    """Only an address of its own can a host listen on."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True
 
 
 def main(requests: list[dict[str, object]]) -> None:

@@ -42,11 +42,17 @@ class Inventory:
         )
 
     @property
+    def shared_address(self) -> str | None:
+        """The address that the load balancers share, of which one holds it; None where they share none."""
+        address = self.hosts[self.group("loadbalancers")[0]].get("amebo_address")
+        return None if address is None else str(address)
+
+    @property
     def url(self) -> str:
-        """Where publishers reach the first load balancer."""
+        """Where publishers come in: the shared address, else the first load balancer's."""
         first = self.hosts[self.group("loadbalancers")[0]]
         port = int(first.get("nginx_listen_port", 80))
-        return f"http://{first['ansible_host']}" + ("" if port == 80 else f":{port}")
+        return f"http://{self.shared_address or first['ansible_host']}" + ("" if port == 80 else f":{port}")
 
 
 def read() -> Inventory:

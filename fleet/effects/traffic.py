@@ -21,8 +21,8 @@ Answers = list[list[tuple[int, str]]]
 def read(inventory: Inventory) -> tuple[LoadBalancer, ...]:
     """Every load balancer, as it is now."""
     names = inventory.group("loadbalancers")
-    found = ssh.on_each(names, lambda name: _state(inventory, name, "GET"))
-    return tuple(_load_balancer(name, found[name]) for name in names)
+    found = ssh.on_each(names, lambda name: _look(inventory, name))
+    return tuple(found[name] for name in names)
 
 
 def change(inventory: Inventory, names: Sequence[str], wanted: Mapping[str, Any]) -> None:
@@ -120,14 +120,29 @@ def _parsed(text: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def _look(inventory: Inventory, name: str) -> LoadBalancer:
+    """Its state, and in the same question whether it holds the shared address."""
+    shared = inventory.shared_address
+    more = [{"holds": shared}] if shared else []
+    answers = _ask(inventory, name, [_request(inventory, name, "GET"), *more])
+    if isinstance(answers, str):
+        return LoadBalancer(name, detail=answers)
+    state, *held = answers
+    return _load_balancer(name, _understood(*state[0]), holds=held[0][0][0] == 200 if held else None)
+
+
 def _state(inventory: Inventory, name: str, method: str, body: Mapping[str, Any] | None = None) -> dict[str, Any] | str:
     """The state after it, or why there is none."""
+    answers = _ask(inventory, name, [_request(inventory, name, method, body)])
+    return answers if isinstance(answers, str) else _understood(*answers[0][0])
+
+
+def _request(inventory: Inventory, name: str, method: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
     port = int(inventory.hosts[name].get("nginx_control_port", _PORT))
-    request = {"method": method, "url": f"http://127.0.0.1:{port}/traffic", "body": body}
-    answers = _ask(inventory, name, [request])
-    if isinstance(answers, str):
-        return answers
-    status, text = answers[0][0]
+    return {"method": method, "url": f"http://127.0.0.1:{port}/traffic", "body": body}
+
+
+def _understood(status: int, text: str) -> dict[str, Any] | str:
     found = _parsed(text)
     if status == 0:
         return f"nginx does not answer: {text}"
@@ -151,13 +166,19 @@ def _ask(inventory: Inventory, name: str, requests: Sequence[Mapping[str, Any]])
     return answers
 
 
-def _load_balancer(name: str, found: dict[str, Any] | str) -> LoadBalancer:
+def _load_balancer(name: str, found: dict[str, Any] | str, *, holds: bool | None) -> LoadBalancer:
     if isinstance(found, str):
-        return LoadBalancer(name, detail=found)
+        return LoadBalancer(name, detail=found, holds=holds)
     peers = (
         Peer(address, Colour(p["colour"]), int(p["weight"]), p["by"], int(p["active"]), bool(p["tripped"]))
         for address, p in sorted(found["instances"].items())
     )
     return LoadBalancer(
-        name, float(found["green"]), float(found["since"]), found["wish"], found["maintenance"], tuple(peers)
+        name,
+        float(found["green"]),
+        float(found["since"]),
+        found["wish"],
+        found["maintenance"],
+        tuple(peers),
+        holds=holds,
     )

@@ -12,7 +12,7 @@ GUARD = "guard"
 
 def find(facts: Facts) -> Iterator[Finding]:
     """The whole first, then single instances."""
-    for look in (_traffic, _peers, _guards):
+    for look in (_traffic, _address, _peers, _guards):
         yield from look(facts)
 
 
@@ -55,6 +55,24 @@ def _balancer(each: LoadBalancer) -> Iterator[Finding]:
         yield Finding(
             Severity.UNSETTLED, about, text, "Somebody turned it on.", "To end it: ./ops.py maintenance-page off"
         )
+
+
+def _address(facts: Facts) -> Iterator[Finding]:
+    """Nobody is known to hold it where one that cannot be asked may."""
+    shared = [each for each in facts.fleet.load_balancers if each.holds is not None]
+    names = tuple(each.name for each in shared)
+    holders = [each.name for each in shared if each.holds]
+    look = "\n".join(f"What it says: ssh {name} sudo journalctl -n 30 -u keepalived" for name in holders or names)
+    if len(holders) == 1:
+        text = f"{holders[0]} holds the address that the load balancers share."
+        yield Finding(Severity.NOTE, (holders[0],), text)
+    elif holders:
+        text = f"{listed(*holders)} hold the shared address, all at the same time."
+        why = "They do not hear each other: VRRP, IP protocol 112, does not get through between them."
+        yield Finding(Severity.WRONG, tuple(holders), text, why, look)
+    elif shared and len(shared) == len(facts.fleet.load_balancers):
+        text = "No load balancer holds the shared address: publishers reach nobody."
+        yield Finding(Severity.WRONG, names, text, "keepalived does not run, or nginx answers nowhere.", look)
 
 
 def _make_agree(fleet: Fleet) -> str:

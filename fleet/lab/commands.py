@@ -22,6 +22,9 @@ HostName = Annotated[str, typer.Argument(help="The host's name, as in `lab statu
 def up(
     name: Name = "lab",
     hosts: Annotated[int | None, typer.Option(help="How many hosts (5): one to fifty.")] = None,
+    balancers: Annotated[
+        int | None, typer.Option(help="How many of them are load balancers (1); several share an address.")
+    ] = None,
     debian: Annotated[str | None, typer.Option(help="Debian release: bookworm (12) or trixie (13).")] = None,
     cpus: Annotated[float | None, typer.Option(help="CPUs that each host may use (1).")] = None,
     memory: Annotated[int | None, typer.Option(help="Memory that each host may use, in MB (1024).")] = None,
@@ -29,7 +32,7 @@ def up(
     """Bring a lab up; on one that is up, boot the dead hosts and add those that are missing."""
     started = time.monotonic()
     limits = Limits(cpus or 1.0, memory or 1024) if cpus or memory else None
-    made = lifecycle.up(name, hosts=hosts, debian=debian, limits=limits, say=_say)
+    made = lifecycle.up(name, hosts=hosts, balancers=balancers, debian=debian, limits=limits, say=_say)
     took = time.monotonic() - started
     _say(f"{made}; inventory/{name} is written ({took:.1f} s)")
     if name != "lab":

@@ -99,6 +99,7 @@ def _all(lab: Lab, places: Places) -> dict[str, Any]:
         "ansible_ssh_private_key_file": str(places.key),
         "ansible_ssh_common_args": f"-o UserKnownHostsFile={places.known_hosts} -o StrictHostKeyChecking=yes"
         " -o IdentitiesOnly=yes",
+        **({"amebo_address": lab.shared_address} if lab.shared_address else {}),
         "amebo_allow_private_handlers": lab.subnet,  # the lab's webhook receivers live in it, and nothing else may
     }
 

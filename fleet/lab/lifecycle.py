@@ -2,9 +2,10 @@
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 from fleet.errors import LabError
 from fleet.lab import (
@@ -34,6 +35,7 @@ def up(
     name: str = "lab",
     *,
     hosts: int | None = None,
+    balancers: int | None = None,
     debian: str | None = None,
     limits: Limits | None = None,
     say: Say = lambda _: None,
@@ -41,11 +43,13 @@ def up(
     """Ensure the lab is there and all its hosts answer; what is not given stays as it is, or is 5 hosts of bookworm."""
     check_name(name)
     preflight.check()
+    given = {"size": hosts, "balancers": balancers, "debian": debian, "limits": limits}
+    wanted = {field: value for field, value in given.items() if value is not None}
     places = Places(name)
     inventory.refuse_foreign(places)
     with locked(name, say):
         present = state.find(places)
-        lab = _agreed(present, name, hosts, debian, limits)
+        lab = _agreed(present, name, wanted)
         mirrors = sources.read()
         image.ensure(lab.debian, places.base, mirrors, say)
         lab = replace(lab, network=network.claim(name, places.tree, lab.network))
@@ -81,17 +85,16 @@ def down(name: str = "lab", *, say: Say = lambda _: None) -> bool:
     return found
 
 
-def _agreed(present: Lab | None, name: str, hosts: int | None, debian: str | None, limits: Limits | None) -> Lab:
+def _agreed(present: Lab | None, name: str, wanted: Mapping[str, Any]) -> Lab:
     """Reconcile what is there with what is asked for; raises LabError where only a new lab could satisfy it."""
     if present is None:
-        lab = Lab(name, 0, debian or "bookworm", hosts or 5, limits or Limits())
-        layout(lab.size)
+        lab = Lab(name, 0, **{"debian": "bookworm", "size": 5, **wanted})
+        layout(lab.size, lab.balancers)
         if lab.debian not in image.RELEASES:
             raise LabError(f"the lab knows Debian {' and '.join(image.RELEASES)}, not {lab.debian}")
         return lab
-    grown = replace(present, size=hosts or present.size)
-    same = replace(grown, debian=debian or present.debian, limits=limits or present.limits) == grown
-    if not same or layout(grown.size)[: present.size] != present.hosts:
+    grown = replace(present, size=wanted.get("size", present.size))
+    if replace(present, **wanted) != grown or grown.hosts[: present.size] != present.hosts:
         raise LabError(
             f"{present}; it cannot become what you ask for, for it can only gain app hosts, from three hosts on; "
             f"first run: ./ops.py lab down --name {name}"

@@ -9,6 +9,7 @@ from fleet.errors import LabError
 PREFIX = "amebo-lab"
 MIRROR_PORT = 3177  # not 3142, where a developer's own apt-cacher-ng would sit on every address
 _MOST_HOSTS = 50
+_MOST_BALANCERS = 8
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Lab:
     debian: str
     size: int
     limits: Limits = field(default_factory=Limits)
+    balancers: int = 1
 
     def __str__(self) -> str:
         """Say in a few words what it is made of."""
@@ -55,7 +57,7 @@ class Lab:
 
     @property
     def hosts(self) -> tuple[Host, ...]:
-        return layout(self.size)
+        return layout(self.size, self.balancers)
 
     def host(self, name: str) -> Host:
         """Return the host called `name`; raises LabError that lists those there are."""
@@ -78,16 +80,25 @@ class Lab:
         return f"10.77.{self.network}.1"
 
     @property
+    def shared_address(self) -> str | None:
+        """The address that several load balancers share; None where there is one."""
+        return f"10.77.{self.network}.10" if self.balancers > 1 else None
+
+    @property
     def url(self) -> str:
-        """Where the service answers once it is deployed: the first load balancer."""
+        """Where the service answers once it is deployed."""
         balancer = next(host for host in self.hosts if "loadbalancers" in host.groups)
-        return f"http://{self.address(balancer)}"
+        return f"http://{self.shared_address or self.address(balancer)}"
 
 
-def layout(size: int) -> tuple[Host, ...]:
-    """Spread the three groups over `size` hosts; from three on, growing only adds app hosts."""
+def layout(size: int, balancers: int = 1) -> tuple[Host, ...]:
+    """Spread the three groups over `size` hosts, of which some balance; from three on, growing only adds app hosts."""
     if not 1 <= size <= _MOST_HOSTS:
         raise LabError(f"a lab has 1 to {_MOST_HOSTS} hosts, not {size}")
+    if not 1 <= balancers <= _MOST_BALANCERS:
+        raise LabError(f"a lab has 1 to {_MOST_BALANCERS} load balancers, not {balancers}")
+    if balancers > 1 and size < balancers + 2:
+        raise LabError(f"{balancers} load balancers, a database and an app host are {balancers + 2} hosts, not {size}")
     if size == 1:
         return (Host("host-1", 11, ("loadbalancers", "app", "database")),)
     if size == 2:
@@ -95,7 +106,8 @@ def layout(size: int) -> tuple[Host, ...]:
     return (
         Host("lb-1", 11, ("loadbalancers",)),
         Host("db-1", 12, ("database",)),
-        *(_app(number) for number in range(1, size - 1)),
+        *(Host(f"lb-{number}", 11 + number, ("loadbalancers",)) for number in range(2, balancers + 1)),
+        *(_app(number) for number in range(1, size - balancers)),
     )
 
 

@@ -1,4 +1,4 @@
-"""One fleet for all stories: six instances on three hosts, started once, left by each story as it found it."""
+"""One fleet for all stories: six instances on three hosts, two load balancers; left by each story as it found it."""
 
 import json
 import os
@@ -75,8 +75,8 @@ class Stories:
         return {h: ssh.run(h, fleet.hosts[h], "ls /opt/amebo/releases").stdout for h in fleet.group("app")}
 
     def load_balancer(self) -> LoadBalancer:
-        """What lb-1 sends where."""
-        return traffic.read(self.hosts)[0]
+        """The one that publishers reach."""
+        return next(each for each in traffic.read(self.hosts) if each.holds)
 
     def sabotage(self, how: str, *hosts: str) -> None:
         """Let the processes of a `treacherous_release` misbehave on these hosts, and on no other."""
@@ -86,11 +86,13 @@ class Stories:
             assert ssh.run(host, fleet.hosts[host], f"sudo -n {word}").code == 0
 
     def nginx_workers(self) -> str:
-        """The load balancer's worker processes, which are others after each reload."""
-        fleet = self.inventory()
-        workers = ssh.run("lb-1", fleet.hosts["lb-1"], "pgrep -f '^nginx: worker'").stdout
-        assert workers
-        return workers
+        """The load balancers' worker processes, which are others after each reload."""
+        fleet = self.hosts
+        workers = [
+            ssh.run(lb, fleet.hosts[lb], "pgrep -f '^nginx: worker'").stdout for lb in fleet.group("loadbalancers")
+        ]
+        assert all(workers)
+        return "".join(workers)
 
     @cached_property
     def hosts(self) -> Inventory:
@@ -131,7 +133,7 @@ class Stories:
 
 @pytest.fixture(scope="session")
 def empty_lab() -> Iterator[Stories]:
-    """Five hosts on which nothing is installed yet."""
+    """Six hosts on which nothing is installed yet."""
     environment = {
         **os.environ,
         "ANSIBLE_INVENTORY": str(ROOT / "inventory" / LAB),
@@ -141,7 +143,7 @@ def empty_lab() -> Iterator[Stories]:
     os.environ |= environment
     stories = Stories(environment)
     try:
-        stories.ops("lab", "up", "--name", LAB, "--hosts", "5")
+        stories.ops("lab", "up", "--name", LAB, "--hosts", "6", "--balancers", "2")
         settings = ROOT / "inventory" / LAB / "group_vars/app/main.yml"
         settings.write_text("amebo_ready_timeout_seconds: 20\n")  # a release that never turns ready is given up soon
         yield stories

@@ -268,6 +268,16 @@ FINDINGS: dict[str, tuple[Facts, Severity, tuple[str, ...]]] = {
         Severity.WRONG,
         ("lb-1 cannot be asked what it sends where.", "timed out."),
     ),
+    "nobody holds the shared address": (
+        with_balancers(*(LoadBalancer(name, 0, peers=peers(), holds=False) for name in ("lb-1", "lb-2"))),
+        Severity.WRONG,
+        ("No load balancer holds the shared address: publishers reach nobody.", "ssh lb-2 sudo journalctl"),
+    ),
+    "two hold the shared address": (
+        with_balancers(*(LoadBalancer(name, 0, peers=peers(), holds=True) for name in ("lb-1", "lb-2"))),
+        Severity.WRONG,
+        ("lb-1, lb-2 hold the shared address, all at the same time.", "IP protocol 112"),
+    ),
     "it is closed to publishers": (
         with_balancers(LoadBalancer("lb-1", 0, maintenance="on", peers=peers())),
         Severity.UNSETTLED,

@@ -139,6 +139,8 @@ LINES = {
     "a canary": (LoadBalancer("lb-1", 5), "lb-1: 5 % of the traffic to green"),
     "almost all": (LoadBalancer("lb-1", 99.5), "lb-1: 99.5 % of the traffic to green"),
     "maintenance": (LoadBalancer("lb-1", 0, maintenance="queue"), "lb-1: all traffic to blue, maintenance: queue"),
+    "the shared address": (LoadBalancer("lb-1", 0, holds=True), "lb-1: holds the shared address, all traffic to blue"),
+    "another has it": (LoadBalancer("lb-2", 0, holds=False), "lb-2: all traffic to blue"),
     "away": (LoadBalancer("lb-1", detail="no route"), "lb-1 cannot be asked: no route"),
     "instances out": (
         LoadBalancer("lb-1", 0, peers=PEERS),

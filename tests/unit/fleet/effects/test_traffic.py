@@ -74,6 +74,16 @@ def test_reads_what_each_load_balancer_sends_where(site: Site) -> None:
     assert sorted(peer.colour for peer in two.peers) == ["blue", "green", "green", "green"]
 
 
+def test_reads_who_holds_the_shared_address(site: Site) -> None:
+    def holds(address: str) -> list[bool | None]:
+        hosts = {name: {**variables, "amebo_address": address} for name, variables in site.inventory.hosts.items()}
+        return [each.holds for each in traffic.read(Inventory(site.inventory.groups, hosts))]
+
+    assert holds("127.0.0.1") == [True, True]
+    assert holds("192.0.2.10") == [False, False]
+    assert [each.holds for each in traffic.read(site.inventory)] == [None, None]
+
+
 def test_reads_as_the_user_that_logs_in(site: Site) -> None:
     traffic.read(site.inventory)
     assert len(site.servers.told) == 2

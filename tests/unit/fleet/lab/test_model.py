@@ -55,6 +55,12 @@ def test_addresses_come_from_the_labs_own_network() -> None:
     assert lab.url == "http://10.77.3.11"
 
 
+def test_several_load_balancers_share_an_address() -> None:
+    lab = Lab("lab", 3, "bookworm", 6, balancers=2)
+    assert lab.url == "http://10.77.3.10"
+    assert lab.shared_address not in {lab.address(host) for host in lab.hosts}
+
+
 def test_an_unknown_host_is_refused_with_the_names_there_are() -> None:
     with pytest.raises(LabError, match="no host app-7; it has lb-1, db-1, app-1"):
         Lab("lab", 0, "bookworm", 3).host("app-7")
