@@ -13,8 +13,8 @@ pytestmark = pytest.mark.lab
 
 
 def moved_at(sent: list[Sent], killed: float) -> float:
-    """When the first request was answered that was sent after the load balancer had died."""
-    return min(each.due for each in sent if each.event and each.due > killed)
+    """When the first answer came to a request that was due after the load balancer had died."""
+    return min(each.due + each.seconds for each in sent if each.event and each.due > killed)
 
 
 def test_when_one_dies_its_clients_go_to_the_other_and_an_update_goes_on(stories: Stories) -> None:
