@@ -1,4 +1,4 @@
-"""The benches of the operator, on a lab of their own: five hosts, six instances on three of them."""
+"""The benches of the operator, on a lab of their own: two load balancers, a database, six instances on three hosts."""
 
 import os
 import subprocess
@@ -22,7 +22,7 @@ def measure(names: Sequence[str]) -> Iterator[tuple[str, dict[str, object]]]:
     os.environ["AMEBO_VAULT_PASSWORD_FILE"] = str(ROOT / ".lab" / LAB / "vault-password")
     _forget()
     try:
-        _ops("lab", "up", "--name", LAB, "--hosts", "5")
+        _ops("lab", "up", "--name", LAB, "--hosts", "6", "--balancers", "2")
         first, second, third = (release.build(version).version for version in VERSIONS)
         out.print("Deploying the fleet to measure on")
         deployed = ansible.run(ansible.Play("site", {"amebo_version": first}))
@@ -33,7 +33,7 @@ def measure(names: Sequence[str]) -> Iterator[tuple[str, dict[str, object]]]:
         if "rolling_update" in names:
             yield "rolling_update", rolling_update.measure(inventory.read(), second)
         if "switching" in names:
-            yield "switching", switching.measure(inventory.read(), third)
+            yield "switching", switching.measure(inventory.read(), third, LAB)
     finally:
         _ops("lab", "down", "--name", LAB)
         _forget()
