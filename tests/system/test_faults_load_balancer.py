@@ -31,7 +31,9 @@ def test_when_one_dies_its_clients_go_to_the_other_and_an_update_goes_on(stories
             refused = stories.ops("blue-green", version, "--yes", code=1)
         finally:
             stories.ops("lab", "mend", victim, "--name", LAB)
-    assert [each.error for each in traffic.sent if each.due > moved and each.event is None] == []
+    broken = [each.error for each in traffic.sent if each.due > moved and each.event is None]
+    assert len(broken) <= traffic.connections, broken  # each that the dead one held breaks once, when it is used again
+    assert [error for error in broken if "reset by peer" not in error] == []
     assert [each.error for each in traffic.sent if each.due + each.seconds < killed and each.event is None] == []
     assert_nothing_lost(traffic)
     assert set(stories.versions()) == {version}
