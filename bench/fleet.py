@@ -9,9 +9,10 @@ from pathlib import Path
 from bench import ansible_strategy, rolling_update, switching
 from fleet.console import out
 from fleet.effects import ansible, inventory, release
+from fleet.lab.places import name_of_this_tree
 
 ROOT = Path(__file__).parents[1]
-LAB = "bench"
+LAB = name_of_this_tree("bench")
 VERSIONS = ("0.0.1-bench", "0.0.2-bench", "0.0.3-bench")
 BENCHES = ("ansible_strategy", "rolling_update", "switching")
 

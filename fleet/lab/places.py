@@ -1,10 +1,16 @@
 """Where a lab keeps its things: all below .lab/NAME and inventory/NAME, and the caches that labs share."""
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 TREE = Path(__file__).resolve().parents[2]
+
+
+def name_of_this_tree(purpose: str) -> str:
+    """Return a lab's name for `purpose` that no other copy of the project on this machine uses."""
+    return f"{purpose}-{hashlib.sha256(str(TREE).encode()).hexdigest()[:6]}"
 
 
 def cache() -> Path:

@@ -21,10 +21,11 @@ from testinfra.host import Host
 from fleet.demo.traffic import Traffic
 from fleet.effects import inventory, release, ssh, traffic
 from fleet.effects.inventory import Inventory
+from fleet.lab.places import name_of_this_tree
 from fleet.model import LoadBalancer
 
 ROOT = Path(__file__).parents[2]
-LAB = "stories"
+LAB = name_of_this_tree("stories")
 
 
 @dataclass

@@ -35,6 +35,7 @@ def test_a_second_run_changes_nothing(stories: Stories) -> None:
     assert set(recap(stories.play("site")).values()) == {(0, 0, 0)}
 
 
+@pytest.mark.thorough
 def test_check_mode_on_a_finished_fleet_finds_nothing_to_change(stories: Stories) -> None:
     assert set(recap(stories.play("site", "--check", "--diff")).values()) == {(0, 0, 0)}
 

@@ -11,10 +11,10 @@ import pytest
 
 from fleet import lab
 from fleet.lab import cgroup, disk, ssh
-from fleet.lab.places import TREE, Places
+from fleet.lab.places import TREE, Places, name_of_this_tree
 
-NAME = "selftest"
-KILLED = "selftest-killed"  # the other's name is a prefix of it: neither may be taken for the other
+NAME = name_of_this_tree("selftest")
+KILLED = f"{NAME}-killed"  # the other's name is a prefix of it: neither may be taken for the other
 UNIT = "sudo systemd-run --wait"
 pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("two_hosts")]
 
