@@ -3,6 +3,7 @@
 import json
 import shlex
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,10 @@ _PROBE = Path(probe.__file__).read_text()
 def observe(inventory: Inventory, window: float = 0) -> Fleet:
     """One SSH command a host, all hosts at once; `window` seconds between the two readings that rates come from."""
     hosts = {host.name: host for host in inventory.app_hosts}
-    answers = ssh.on_each(hosts, lambda name: _ask(hosts[name], inventory.hosts[name], window))
+    with ThreadPoolExecutor(1) as beside:  # a host that is silent holds up everybody once, not twice
+        balancers = beside.submit(traffic.read, inventory)
+        answers = ssh.on_each(hosts, lambda name: _ask(hosts[name], inventory.hosts[name], window))
+        load_balancers = balancers.result()
     instances = [
         _observed(Instance(host.name, port, colour), answers[host.name], f"web-{port}")
         for host in hosts.values()
@@ -31,7 +35,6 @@ def observe(inventory: Inventory, window: float = 0) -> Fleet:
         for host in hosts.values()
         for number in range(1, host.dispatchers + 1)
     ]
-    load_balancers = traffic.read(inventory)
     serving = _serving(load_balancers)
     return Fleet(
         tuple(o for o in instances if o.what.colour in serving),

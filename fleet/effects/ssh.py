@@ -15,6 +15,9 @@ from paramiko.ssh_exception import SSHException
 from fleet.errors import HostUnreachable
 
 T = TypeVar("T")
+CONNECT_SECONDS = 5
+_silent: set[str] = set()
+"""Hosts that could not be connected to when they were asked last: they are not waited for as long again."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,11 @@ class Output:
 
 def run(name: str, variables: Mapping[str, Any], command: str, timeout: int = 30) -> Output:
     """Run one shell command on a host; raises HostUnreachable when it cannot be asked within `timeout` seconds."""
+    is_open = False
     try:
         with connection(name, variables) as host:
+            host.open()
+            is_open = True
             ended = host.run(command, hide=True, warn=True, in_stream=False, timeout=timeout)
             return Output(ended.exited, ended.stdout, ended.stderr)
     except (OSError, EOFError, SSHException, CommandTimedOut) as error:
@@ -37,6 +43,8 @@ def run(name: str, variables: Mapping[str, Any], command: str, timeout: int = 30
         raise HostUnreachable(
             f"{name} does not answer over SSH ({why}); try: ssh {variables.get('ansible_host', name)}"
         ) from error
+    finally:
+        (_silent.discard if is_open else _silent.add)(name)
 
 
 def connection(name: str, variables: Mapping[str, Any]) -> Connection:
@@ -47,7 +55,7 @@ def connection(name: str, variables: Mapping[str, Any]) -> Connection:
         host=str(variables.get("ansible_host", name)),
         user=variables.get("ansible_user"),
         port=int(variables.get("ansible_port", 22)),
-        connect_timeout=5,
+        connect_timeout=1 if name in _silent else CONNECT_SECONDS,
         connect_kwargs={**keys, "banner_timeout": 10, "auth_timeout": 10},
     )
     made.client.set_missing_host_key_policy(RejectPolicy())
