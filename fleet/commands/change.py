@@ -13,7 +13,7 @@ from fleet import console, interlock, show
 from fleet.effects import inventory, release, traffic
 from fleet.effects.inventory import Inventory
 from fleet.errors import FleetError, PlanRefused
-from fleet.model import Fleet, Step
+from fleet.model import Fleet, Smoke, Step
 from fleet.observe import observe
 from fleet.perform import Undo, perform
 from fleet.plan import blue_green as colours
@@ -178,7 +178,13 @@ def _way_back(fleet: Fleet) -> Verb:
                 raise PlanRefused(f"{version} is not ready to take traffic back any more; look again: ./ops.py status")
             return colours.back(found, policy)
 
-        return Verb("rollback", f"Switch back to {version}?", version, back, f"./ops.py blue-green {version}")
+        def let_go(found: Fleet, step: Step) -> tuple[Step, ...]:
+            """What does not answer gets its time back, in which its hosts stop it."""
+            return colours.undo(found, step, policy) if isinstance(step, Smoke) else ()
+
+        return Verb(
+            "rollback", f"Switch back to {version}?", version, back, f"./ops.py blue-green {version}", undo=let_go
+        )
     before = _before(fleet)
     release.find(before)
     return Verb(

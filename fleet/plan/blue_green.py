@@ -86,6 +86,7 @@ def back(fleet: Fleet, policy: Policy) -> tuple[Step, ...]:
         raise PlanRefused(f"{colour.other} is not ready to take traffic back ({stopped or 'it has no instances'})")
     return (
         Keep(_names(fleet.idle)),
+        Smoke(version, _names(fleet.idle)),  # their hosts may have stopped them since they were looked at
         Shift(_share(colour.other), _load_balancers(fleet)),
         *settle(fleet, version, _names(fleet.instances), policy),
     )
@@ -95,7 +96,10 @@ def undo(fleet: Fleet, failed: Step, policy: Policy) -> tuple[Step, ...]:
     """After a failure: before the switch, what was started is stopped in its time; after it, traffic goes back."""
     if isinstance(failed, Soak | SwitchDispatchers):
         try:
-            return back(fleet, policy)
+            way_back = back(fleet, policy)
+            return tuple(
+                step for step in way_back if not isinstance(step, Smoke)
+            )  # nothing is worse than what serves now
         except PlanRefused:  # the old colour cannot take all traffic back: then it is not stopped either
             return ()
     is_known = all(each.green is not None for each in fleet.load_balancers)  # who is away may send traffic there

@@ -119,7 +119,7 @@ def test_a_rollback_shows_the_way_back_and_changes_nothing_before_it_is_told_to(
     assert "send 0 % of the traffic to green on lb-1, lb-2" in shown.output
     assert f"record {OLD} in the inventory" in shown.output
     steps = json.loads(typed("rollback", "--dry-run", "--json").output)
-    assert [step["step"] for step in steps] == ["Keep", "Shift", "SwitchDispatchers", "Record", "Retire"]
+    assert [step["step"] for step in steps] == ["Keep", "Smoke", "Shift", "SwitchDispatchers", "Record", "Retire"]
     assert f"Switch back to {OLD}?" in refusal(typed("rollback"))
     assert (fleet.greens(), fleet.retiring(), told(hosts)) == ([100, 100], [], [])
 

@@ -269,6 +269,7 @@ def test_goes_back_to_the_old_colour_while_it_is_ready(colour: Colour) -> None:
     steps = back(fleet, POLICY)
     assert steps == (
         Keep(OF[colour.other]),
+        Smoke("0.9.0", OF[colour.other]),
         Shift(SHARE[colour.other], LBS),
         SwitchDispatchers("0.9.0", HOSTS),
         Record("0.9.0"),
