@@ -136,6 +136,15 @@ def test_a_rollback_switches_back_and_lets_the_other_colour_go(fleet: LocalFleet
     assert told(hosts) == [("rollback", f"to {OLD}", "too slow", "done")]
 
 
+def test_an_old_colour_that_does_not_answer_as_it_should_gets_no_traffic_and_is_let_go(fleet: LocalFleet) -> None:
+    fleet.send(100)
+    fleet.services[fleet.blue[0]].answers["/v1/events"] = (200, "{}")
+    done = typed("rollback", "--yes")
+    assert (done.exit_code, fleet.greens()) == (1, [100, 100])
+    assert "was answered with 200" in done.output
+    assert fleet.retiring() == sorted(f"amebo-retire-{each.port}.timer" for each in fleet.blue)
+
+
 def test_a_rollback_that_fails_says_so_to_people_programs_and_the_journal(fleet: LocalFleet, hosts: Hosts) -> None:
     fleet.send(100)
     (fleet.lbs["lb-2"].folder / "state.json.new").mkdir()  # so it cannot write down what changes
