@@ -15,6 +15,7 @@ from fleet.observe import observe
 from fleet.plan import blue_green
 from fleet.plan.canary import Abort, Advance, Decision, Finish, Hold, Policy
 from fleet.plan.judge import Verdict
+from fleet.report.commands import reported_change
 
 commands = typer.Typer()
 WISHES = {"pause": "pause", "go on": "", "promote": "promote", "abort": "abort"}
@@ -60,7 +61,7 @@ def canary(
     if dry_run:
         return
     console.confirm(f"Begin with {version}?", yes=yes)
-    with interlock.change(hosts, "canary", f"to {version}", reason) as change, console.progress() as progress:
+    with reported_change(hosts, "canary", f"to {version}", reason) as change, console.progress() as progress:
         traffic.change(hosts, hosts.group("loadbalancers"), {"wish": ""})
         colours = blue_green.Policy(ready_seconds=ready)
         report = runner.run(runner.Run(hosts, version, policy, colours, progress, change, _tell))

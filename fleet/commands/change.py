@@ -18,6 +18,7 @@ from fleet.observe import observe
 from fleet.perform import Undo, perform
 from fleet.plan import blue_green as colours
 from fleet.plan import rolling
+from fleet.report.commands import reported_change
 
 commands = typer.Typer()
 
@@ -144,7 +145,7 @@ def maintenance_page(
     if dry_run:
         return
     console.confirm(f"Turn maintenance {state}?", yes=yes)
-    with interlock.change(hosts, "maintenance-page", f"maintenance {wanted}", reason) as change:
+    with reported_change(hosts, "maintenance-page", f"maintenance {wanted}", reason) as change:
         traffic.change(hosts, names, {"maintenance": wanted})
     _warn(change)
 
@@ -163,7 +164,7 @@ def shift(
     if dry_run:
         return
     console.confirm(f"Send {green:g} % to green?", yes=yes)
-    with interlock.change(hosts, "shift", f"{green:g} % to green", reason) as change:
+    with reported_change(hosts, "shift", f"{green:g} % to green", reason) as change:
         traffic.change(hosts, names, {"green": green})
     _warn(change)
 
@@ -216,7 +217,7 @@ def _change(verb: Verb, hosts: Inventory, fleet: Fleet, reason: str, *, dry_run:
             typer.echo(jsonlib.dumps(show.plan_data(steps), indent=2))
         return
     console.confirm(verb.question, yes=yes)
-    with interlock.change(hosts, verb.name, f"to {verb.version}", reason) as change:
+    with reported_change(hosts, verb.name, f"to {verb.version}", reason, quiet=json) as change:
         steps = verb.plan(observe(hosts))  # with the lock held nobody changes what is seen now
         with console.progress(quiet=json) as progress:
             report = perform(steps, verb.version, hosts, verb.policy, progress, change=change, undo=verb.undo)

@@ -139,6 +139,7 @@ def empty_lab() -> Iterator[Stories]:
         **os.environ,
         "ANSIBLE_INVENTORY": str(ROOT / "inventory" / LAB),
         "AMEBO_VAULT_PASSWORD_FILE": str(ROOT / ".lab" / LAB / "vault-password"),
+        "AMEBO_REPORTS": str(ROOT / ".lab" / LAB / "reports"),
         "ANSIBLE_NOCOLOR": "1",
     }
     os.environ |= environment

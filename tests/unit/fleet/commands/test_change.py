@@ -34,6 +34,7 @@ def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalFlee
         recorded(tmp_path).write_text(f"amebo_version: {OLD}\n")
         monkeypatch.setenv("ANSIBLE_INVENTORY", str(tmp_path / "inventory"))
         monkeypatch.setenv("COLUMNS", "250")
+        monkeypatch.setenv("AMEBO_REPORTS", str(tmp_path / "reports"))
         monkeypatch.setattr(ssh, "run", made.servers)
         hosts = Hosts(tmp_path / "keepers", in_process=True)
         monkeypatch.setattr(keepers, "over_ssh", lambda _inventory: hosts)
@@ -83,6 +84,23 @@ def test_maintenance_is_the_same_on_every_load_balancer(
     assert done.exit_code == 0, done.output
     assert maintenance(fleet) == [state, state]
     assert told(hosts) == [("maintenance-page", f"maintenance {state}", "a new disk", "done")]
+
+
+def test_every_change_leaves_a_page_of_itself_well_ended_or_not(fleet: LocalFleet, tmp_path: Path) -> None:
+    typed("shift", "100", "--yes", "--reason", "a test")
+    fleet.servers.away = {"lb-2"}
+    typed("shift", "0", "--yes")
+    well, failed = sorted((tmp_path / "reports").iterdir())
+    assert "-shift-" in well.name
+    assert "100 % to green" in well.read_text()
+    assert "cannot be asked" in failed.read_text()
+
+
+def test_a_page_that_cannot_be_written_is_a_warning(fleet: LocalFleet, tmp_path: Path) -> None:
+    (tmp_path / "reports").write_text("a file")
+    done = typed("shift", "100", "--yes")
+    assert (done.exit_code, fleet.greens()) == (0, [100, 100])
+    assert "warning: there is no report of this change: " in done.output
 
 
 @pytest.mark.parametrize("words", [("perhaps",), ("off", "--queue")])
