@@ -9,56 +9,93 @@ local counts = ngx.shared.amebo_counts
 local turn = 0
 local NO_LIVE_UPSTREAMS = -3 -- NGX_BUSY, as nginx' own groups say it: a 502
 
+-- The names of an address' counts, put together once: a string for each of them and each request would cost more than all else.
+local names = setmetatable({}, {
+    __index = function(all, address)
+        local host, port = address:match("^(.*):(%d+)$")
+        local made = {
+            host = host:match("^%[(.*)%]$") or host,
+            port = tonumber(port),
+            active = "active " .. address,
+            fails = "fails " .. address,
+            failed = "failed " .. address,
+            checked = "checked " .. address,
+        }
+        all[address] = made
+        return made
+    end,
+})
+
 function _M.active(address)
-    return math.max(counts:get("active " .. address) or 0, 0)
+    return math.max(counts:get(names[address].active) or 0, 0)
 end
 
 function _M.fails(address)
-    return counts:get("fails " .. address) or 0
+    return counts:get(names[address].fails) or 0
 end
 
 -- Failed too often, and not yet long enough ago.
 function _M.is_out(address, now)
-    local checked = counts:get("checked " .. address) or 0
-    return _M.fails(address) >= _M.max_fails and now - checked <= _M.fail_timeout
+    local fails = counts:get(names[address].fails)
+    if not fails or fails < _M.max_fails then
+        return false
+    end
+    return now - (counts:get(names[address].checked) or 0) <= _M.fail_timeout
 end
 
 local function failed(address)
-    counts:incr("fails " .. address, 1, 0)
-    counts:set("failed " .. address, ngx.now())
-    counts:set("checked " .. address, ngx.now())
+    local name, now = names[address], ngx.now()
+    counts:incr(name.fails, 1, 0)
+    counts:set(name.failed, now)
+    counts:set(name.checked, now)
 end
 
 -- A success counts when a new try was due: one between two failures changes nothing.
 local function succeeded(address)
-    local at = counts:get("failed " .. address)
-    if at and at < (counts:get("checked " .. address) or 0) then
-        counts:delete("fails " .. address)
-        counts:delete("failed " .. address)
+    local name = names[address]
+    local at = counts:get(name.failed)
+    if at and at < (counts:get(name.checked) or 0) then
+        counts:delete(name.fails)
+        counts:delete(name.failed)
     end
 end
 
 local function released(address)
-    counts:incr("active " .. address, -1, 0)
+    counts:incr(names[address].active, -1, 0)
 end
 
 -- After fail_timeout one request tries an instance that failed; until its answer the others stay away.
 local function chosen(address)
-    local now = ngx.now()
-    if now - (counts:get("checked " .. address) or 0) > _M.fail_timeout then
-        counts:set("checked " .. address, now)
+    local name = names[address]
+    if counts:get(name.failed) then
+        local now = ngx.now()
+        if now - (counts:get(name.checked) or 0) > _M.fail_timeout then
+            counts:set(name.checked, now)
+        end
     end
-    counts:incr("active " .. address, 1, 0)
+    counts:incr(name.active, 1, 0)
+end
+
+local function anyone()
+    return true
+end
+
+local function is_in(instance, now)
+    return not _M.is_out(instance.address, now)
+end
+
+local function has_its_turn(instance, now)
+    return is_in(instance, now) and (instance.weight >= 100 or math.random(100) <= instance.weight)
 end
 
 -- The least busy; among equals in turn.
-local function least(instances, tried, may_be_asked)
+local function least(instances, tried, may_be_asked, now)
     local best, fewest
     turn = turn + 1
     for position = 1, #instances do
         local instance = instances[(turn + position) % #instances + 1]
         local address = instance.address
-        if instance.weight > 0 and not tried[address] and may_be_asked(instance) then
+        if instance.weight > 0 and not tried[address] and may_be_asked(instance, now) then
             local active = _M.active(address)
             if not best or active < fewest then
                 best, fewest = address, active
@@ -70,16 +107,9 @@ end
 
 local function pick(instances, tried)
     local now = ngx.now()
-    local function has_its_turn(instance)
-        return not _M.is_out(instance.address, now) and (instance.weight >= 100 or math.random(100) <= instance.weight)
-    end
-    local function is_in(instance)
-        return not _M.is_out(instance.address, now)
-    end
-    local function anyone()
-        return true
-    end
-    return least(instances, tried, has_its_turn) or least(instances, tried, is_in) or least(instances, tried, anyone)
+    return least(instances, tried, has_its_turn, now)
+        or least(instances, tried, is_in, now)
+        or least(instances, tried, anyone, now)
 end
 
 -- Its own colour's instances first. While traffic is split, what one side could not answer is tried on the other, so that
@@ -115,8 +145,7 @@ function _M.balance()
     end
     tried[address] = true
     chosen(address)
-    local host, port = address:match("^(.*):(%d+)$")
-    local ok, why = balancer.set_current_peer(host:match("^%[(.*)%]$") or host, tonumber(port))
+    local ok, why = balancer.set_current_peer(names[address].host, names[address].port)
     if not ok then
         ngx.log(ngx.ERR, "cannot ask ", address, ": ", why)
         return ngx.exit(NO_LIVE_UPSTREAMS)
