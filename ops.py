@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from fleet import console, show
-from fleet.commands import canary, change, explain, journal, top
+from fleet.commands import access, canary, change, explain, journal, top
 from fleet.demo import story
 from fleet.demo.story import Plot
 from fleet.effects import inventory, release
@@ -27,6 +27,7 @@ from fleet.observe import observe
 app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich")
 app.add_typer(change.commands)
 app.add_typer(canary.commands)
+app.add_typer(access.commands)
 app.add_typer(journal.commands)
 app.add_typer(explain.commands)
 app.add_typer(top.commands)

@@ -64,6 +64,7 @@ ARROWS: dict[str, set[str]] = {
     "fleet/report/page.py": {"fleet.history", "fleet.report", "jinja2"},
     "fleet/effects/timeline.py": {"fleet.effects"},
     "fleet/effects/keeper.py": set(),
+    "fleet/effects/pending.py": set(),
 }
 
 

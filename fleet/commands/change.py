@@ -147,7 +147,7 @@ def maintenance_page(
     console.confirm(f"Turn maintenance {state}?", yes=yes)
     with reported_change(hosts, "maintenance-page", f"maintenance {wanted}", reason) as change:
         traffic.change(hosts, names, {"maintenance": wanted})
-    _warn(change)
+    warn(change)
 
 
 @commands.command(epilog="Example: ./ops.py shift 0 --reason 'lb-2 was away during the switch'")
@@ -166,7 +166,7 @@ def shift(
     console.confirm(f"Send {green:g} % to green?", yes=yes)
     with reported_change(hosts, "shift", f"{green:g} % to green", reason) as change:
         traffic.change(hosts, names, {"green": green})
-    _warn(change)
+    warn(change)
 
 
 def _way_back(fleet: Fleet) -> Verb:
@@ -223,7 +223,7 @@ def _change(verb: Verb, hosts: Inventory, fleet: Fleet, reason: str, *, dry_run:
             report = perform(steps, verb.version, hosts, verb.policy, progress, change=change, undo=verb.undo)
         if report.error:
             change.failed(report.error)
-    _warn(change)
+    warn(change)
     if json:
         typer.echo(jsonlib.dumps(show.report_data(report), indent=2))
     else:
@@ -232,7 +232,8 @@ def _change(verb: Verb, hosts: Inventory, fleet: Fleet, reason: str, *, dry_run:
         raise typer.Exit(1)
 
 
-def _warn(change: interlock.Change) -> None:
+def warn(change: interlock.Change) -> None:
+    """On stderr, what the operator has to know beside the result."""
     for warning in change.warnings:
         typer.secho(f"warning: {warning}", fg="yellow", err=True)
 
