@@ -14,7 +14,7 @@ from fleet.effects.confirm import SUBJECTS, Subject
 from fleet.effects.inventory import Inventory
 from fleet.errors import FleetError, StepFailed
 
-LIMIT_KB = 64  # the file is a word of a command
+LIMIT_KB = 32  # it is sent as a word of a command, which quoting makes longer
 
 commands = typer.Typer()
 

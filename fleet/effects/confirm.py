@@ -65,11 +65,11 @@ SUBJECTS = {
 }
 
 
-def over_ssh(inventory: Inventory, folder: str = FOLDER) -> Ask:
+def over_ssh(inventory: Inventory, folder: str = FOLDER, units: str = UNITS) -> Ask:
     """Each question is a connection of its own, so that an answer proves that one can still be made."""
 
     def ask(host: str, verb: str, request: Mapping[str, Any]) -> Json:
-        told = ssh.run(host, inventory.hosts[host], command(folder, verb, request), ANSWER_SECONDS)
+        told = ssh.run(host, inventory.hosts[host], command(folder, verb, {**request, "units": units}), ANSWER_SECONDS)
         if told.code != 0:
             words = told.stderr.strip().splitlines()[-1:] or [f"exit code {told.code}"]
             raise HostUnreachable(f"{host} answers, but not as root: {words[0]}")
@@ -97,13 +97,12 @@ def change(
     content: bytes,
     seconds: int = SECONDS,
     pauses: Sequence[float] = PAUSES,
-    units: str = UNITS,
 ) -> bool:
     """Install the file and confirm it; False if it was there already.
 
     Raises StepFailed, which says how the host is left, when it was refused, undone, or could not be confirmed.
     """
-    request = {**_request(subject, content), "seconds": seconds, "units": units}
+    request = {**_request(subject, content), "seconds": seconds}
     try:
         installed = ask(host, "install", request)
     except HostUnreachable as error:  # the change itself may have cut the connection
@@ -140,7 +139,7 @@ def _confirm(
         return
     raise StepFailed(
         f"{host}: no fresh connection could confirm the change of {subject.path}: {why}. The host should have put it "
-        f"back by itself, and still cannot be asked; at its console: journalctl -u 'amebo-revert-{subject.name}.*'",
+        f"back by itself, and still cannot be asked; at its console: journalctl -u amebo-revert-{subject.name}",
         frozenset({host}),
     )
 

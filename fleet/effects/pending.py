@@ -32,6 +32,7 @@ else
     rm -f {path} || exit 1
 fi
 [ "$1" = boot ] || {{ {undo}; }} || exit 1
+echo {path} is as it was before, because nobody confirmed its change
 rm -rf {home}
 """
 UNIT = "amebo-revert-at-boot.service"

@@ -144,9 +144,11 @@ class Servers:
         (self._folder(name) / "refused" / timer).touch()
 
     def time_passes(self, name: str) -> None:
-        """Every timer there fires."""
-        for _, command in self.units(name).timers.values():
-            assert self._run(name, ["sh", "-c", command], 10).code == 0
+        """Every timer there fires, and is gone."""
+        for timer, (_, command) in self.units(name).timers.items():
+            (self._folder(name) / "timers" / timer).unlink()
+            ended = self._run(name, ["sh", "-c", command], 10)
+            assert ended.code == 0, ended.stderr
 
     def _run(self, name: str, argv: Sequence[str], timeout: int) -> ssh.Output:
         path = f"{self.programs}:{os.environ['PATH']}"

@@ -8,6 +8,11 @@ def test_admins_find_their_tools(host: Host) -> None:
     assert host.exists("curl")
 
 
+def test_a_firewall_can_be_set_up_and_is_not(host: Host) -> None:
+    assert host.check_output("nft list ruleset") == ""
+    assert not host.service("nftables").is_enabled
+
+
 def test_the_host_takes_many_connections_at_once(host: Host) -> None:
     assert host.sysctl("net.core.somaxconn") == 4096
 
