@@ -14,6 +14,13 @@ NGINX = ROOT / "templates/nginx"
 GIVEN: Mapping[str, dict[str, Any]] = {
     "base": {},
     "guard": {},
+    "keepalived": {
+        "inventory_hostname": "lb-1",
+        "keepalived_address": "192.0.2.10",
+        "keepalived_members": ["192.0.2.11", "192.0.2.13"],
+        "keepalived_own_address": "192.0.2.11",
+        "__keepalived_interface": "eth0",
+    },
     "postgresql": {
         "ansible_facts": {"distribution_major_version": "12"},
         "postgresql_owner_password": "made up",

@@ -92,6 +92,7 @@ def test_a_release_that_never_turns_ready_stops_after_the_first_instance(stories
     assert_nothing_lost(traffic)
 
 
+@pytest.mark.thorough
 def test_an_update_that_turns_bad_may_be_taken_back_by_itself(stories: Stories, treacherous_release: str) -> None:
     before = stories.versions()
     stories.sabotage("unready", "app-2")
