@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from fleet.errors import LabError
@@ -48,6 +49,10 @@ def up(
     places = Places(name)
     inventory.refuse_foreign(places)
     with locked(name, say):
+        network.refuse_foreign(name, places.tree)
+        if orphans := network.orphans(name):
+            say(f"removing a lab called {name} whose directory is gone: {orphans[0]}")
+            _end(name, orphans)
         present = state.find(places)
         lab = _agreed(present, name, wanted)
         mirrors = sources.read()
@@ -71,18 +76,24 @@ def down(name: str = "lab", *, say: Say = lambda _: None) -> bool:
     places = Places(name)
     with locked(name, say):
         network.refuse_foreign(name, places.tree)
-        groups = cgroup.find(machine_name(name, ""))
-        found = bool(groups) or places.state.exists()
-        for group in groups:
-            container.stop(group)
-        network.remove(name)
-        disk.unmount_below(places.state)
-        for group in groups:
-            cgroup.remove(group)
-            container.forget(group)
+        found = _end(name, [places.tree, *network.orphans(name)]) or places.state.exists()
         inventory.remove(places)
         shutil.rmtree(places.state, ignore_errors=not places.state.exists())
     return found
+
+
+def _end(name: str, trees: list[Path]) -> bool:
+    """End the lab's hosts, its network and its mounts in `trees`, not what is written there; False without hosts."""
+    groups = cgroup.find(machine_name(name, ""))
+    for group in groups:
+        container.stop(group)
+    for tree in trees:
+        disk.unmount_below(Places(name, tree).state)
+    network.remove(name)  # after the mounts, for it takes away the bridges, which alone say where those are
+    for group in groups:
+        cgroup.remove(group)
+        container.forget(group)
+    return bool(groups)
 
 
 def _agreed(present: Lab | None, name: str, wanted: Mapping[str, Any]) -> Lab:

@@ -82,8 +82,16 @@ def refuse_foreign(name: str, tree: Path, bridges: dict[str, str] | None = None)
     """Refuse a lab's name that another copy of the project uses on this machine."""
     for owner in (_bridges() if bridges is None else bridges).values():
         where = owner.removeprefix(f"{PREFIX} {name} ")
-        if where not in (owner, str(tree)) and Path(where).exists():
+        if where not in (owner, str(tree)) and _can_command(Path(where)):
             raise LabError(f"a lab called {name} is up from {where}; take it down there or choose another --name")
+
+
+def orphans(name: str, bridges: dict[str, str] | None = None) -> list[Path]:
+    """Return the trees that are gone, or left with no more than their lab's mounts, and whose lab is still here."""
+    prefix = f"{PREFIX} {name} "
+    owners = (_bridges() if bridges is None else bridges).values()
+    trees = [Path(owner.removeprefix(prefix)) for owner in owners if owner.startswith(prefix)]
+    return [tree for tree in trees if not _can_command(tree)]
 
 
 def plug(lab: Lab, host: Host) -> None:
@@ -124,6 +132,11 @@ def set_link(lab: Lab, host: Host, state: str) -> None:
 def is_link_up(lab: Lab, host: Host) -> bool:
     flags = _LINKS / veth(lab, host) / "flags"
     return flags.exists() and bool(int(flags.read_text(), 16) & 1)
+
+
+def _can_command(tree: Path) -> bool:
+    """Whether its lab can be taken down there; `rm -r` leaves directories where the lab's disks are mounted."""
+    return (tree / "ops.py").exists()
 
 
 def _sweep() -> None:

@@ -28,6 +28,11 @@ ROOT = Path(__file__).parents[2]
 LAB = name_of_this_tree("stories")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Stories of the empty lab come first: the fleet is installed on it only once."""
+    items.sort(key=lambda item: "stories" in getattr(item, "fixturenames", ()))
+
+
 @dataclass
 class Stories:
     """The lab's fleet, and how a person would command it."""

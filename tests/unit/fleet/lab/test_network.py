@@ -48,6 +48,7 @@ def test_says_so_when_all_networks_are_taken() -> None:
 
 
 def test_refuses_the_name_of_a_lab_that_another_tree_has_up(tmp_path: Path) -> None:
+    (tmp_path / "ops.py").touch()
     theirs = {"amebo-0": network.alias("lab", tmp_path)}
     with pytest.raises(LabError, match=f"is up from {tmp_path}"):
         network.refuse_foreign("lab", Path("/elsewhere"), theirs)
@@ -57,3 +58,14 @@ def test_a_lab_whose_tree_is_gone_belongs_to_whoever_asks(tmp_path: Path) -> Non
     network.refuse_foreign("lab", tmp_path, {"amebo-0": network.alias("lab", tmp_path / "gone")})
     network.refuse_foreign("lab", tmp_path, {"amebo-0": network.alias("lab", tmp_path)})
     network.refuse_foreign("lab", tmp_path, {"amebo-0": network.alias("lab-2", Path("/"))})
+
+
+def test_a_tree_of_which_only_mount_points_are_left_is_gone(tmp_path: Path) -> None:
+    there, rest = tmp_path / "there", tmp_path / "rest"
+    (rest / ".lab/lab/hosts").mkdir(parents=True)
+    there.mkdir()
+    (there / "ops.py").touch()
+    owners = [network.alias("lab", there), network.alias("lab", rest), network.alias("lab-2", tmp_path / "gone"), ""]
+    bridges = {f"amebo-{number}": owner for number, owner in enumerate(owners)}
+    assert network.orphans("lab", bridges) == [rest]
+    network.refuse_foreign("lab", there, bridges)

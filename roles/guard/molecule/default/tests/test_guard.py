@@ -58,6 +58,7 @@ def test_settings_that_make_no_sense_are_refused(host: Host) -> None:
 def test_a_guard_that_is_killed_comes_back(host: Host) -> None:
     before = show(host, "MainPID")
     host.check_output(f"systemctl kill --signal=KILL {UNIT}")
+    changed = f"pid=$(systemctl show --property=MainPID --value {UNIT}); [ $pid != 0 ] && [ $pid != {before} ]"
+    host.check_output(f"timeout 30 sh -c 'until {changed}; do sleep 0.1; done'")
     answer = "curl --silent --fail --retry 10 --retry-all-errors --retry-delay 1 http://127.0.0.1:9405/state"
     assert json.loads(host.check_output(answer))
-    assert show(host, "MainPID") not in (before, "0")
