@@ -164,6 +164,7 @@ def test_who_asks_too_often_is_told_when_to_come_back(api: Api) -> None:
 
 
 def test_health_and_metrics_need_no_credentials(api: Api) -> None:
+    api.publish(api.action(api.application()["application"]))
     ready = api.call("GET", "/health/ready", headers={})
     assert (ready.status_code, ready.json["status"], ready.json["instance"]) == (200, "ready", "app-1:3310")
     assert set(ready.json) == {"status", "version", "instance", "schema", "since"}
