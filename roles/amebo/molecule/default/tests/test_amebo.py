@@ -65,7 +65,12 @@ def test_the_sandbox_is_tight(host: Host) -> None:
 
 def test_a_crash_is_healed_and_wakes_no_other_slot(host: Host) -> None:
     serving = serving_slot(host, 3311)
-    host.check_output(f"systemctl kill --signal=KILL amebo-web-{serving}@3311")
+    unit = f"amebo-web-{serving}@3311"
+    show = f"systemctl show --property=MainPID --value {unit}"
+    before = host.check_output(show)
+    host.check_output(f"systemctl kill --signal=KILL {unit}")
+    healed = f"systemctl is-active --quiet {unit} && [ $({show}) != {before} ]"
+    host.check_output(f"timeout 30 sh -c 'until {healed}; do sleep 0.1; done'")
     answer = host.check_output("curl --silent --retry 5 --retry-all-errors http://127.0.0.1:3311/health")
     assert answer
     assert serving_slot(host, 3311) == serving
