@@ -4,10 +4,12 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import count
@@ -135,6 +137,28 @@ class Stories:
             f"{' '.join(argv)} ended with {ended.returncode}\n{ended.stdout}\n{ended.stderr}"
         )
         return ended.stdout + (ended.stderr if code else "")
+
+
+def machine_dies(operator: int) -> None:
+    """End a process and all that it started, also what has a session of its own, as Ansible's workers have."""
+    family = [operator]
+    for pid in family:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)  # so that it starts nothing more
+        family += children(pid)
+    for pid in family:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def children(parent: int) -> list[int]:
+    """As the kernel has them now."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            after_name = path.read_text().rpartition(")")[2].split()
+            found += [int(path.parent.name)] if int(after_name[1]) == parent else []
+    return found
 
 
 @pytest.fixture(scope="session")

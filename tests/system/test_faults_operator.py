@@ -1,14 +1,12 @@
 """The operator's machine dies at each step of a change in turn; the fleet serves, and the same command goes on."""
 
-import os
 import re
-import signal
 import subprocess
 import sys
 
 import pytest
 
-from tests.system.conftest import ROOT, Stories
+from tests.system.conftest import ROOT, Stories, machine_dies
 from tests.system.test_rolling_update import assert_nothing_failed, assert_nothing_lost
 
 pytestmark = pytest.mark.lab
@@ -19,17 +17,15 @@ BACK = ("keep", "ask")
 
 
 def die_at(stories: Stories, step: str, *words: str) -> None:
-    """Type a command; as it begins the step that is told by its first word, its machine dies, and Ansible with it."""
+    """Type a command; as it begins the step that is told by its first word, its machine dies."""
     argv, reached = [sys.executable, "ops.py", *words], []
-    with subprocess.Popen(
-        argv, cwd=ROOT, env=stories.environment, stdout=subprocess.PIPE, text=True, start_new_session=True
-    ) as operator:
+    with subprocess.Popen(argv, cwd=ROOT, env=stories.environment, stdout=subprocess.PIPE, text=True) as operator:
         assert operator.stdout is not None
         for line in operator.stdout:
             if begins := BEGINS.match(line):
                 reached.append(begins[1])
                 if begins[1] == step:
-                    os.killpg(operator.pid, signal.SIGKILL)
+                    machine_dies(operator.pid)
         assert reached[-1:] == [step], f"{words} never came to {step}: {reached}"
 
 

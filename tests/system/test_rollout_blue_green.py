@@ -1,7 +1,5 @@
 """Traffic is switched between two colours, and back, under publishers that never retry."""
 
-import os
-import signal
 import subprocess
 import sys
 import threading
@@ -10,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.system.conftest import ROOT, Stories
+from tests.system.conftest import ROOT, Stories, machine_dies
 from tests.system.test_rolling_update import assert_nothing_failed, assert_nothing_lost
 
 pytestmark = pytest.mark.lab
@@ -78,14 +76,12 @@ def test_after_its_time_the_old_colour_is_stopped_and_the_way_back_is_a_deployme
 def test_of_two_operators_one_is_told_who_is_at_work(stories: Stories) -> None:
     before, version = stories.versions(), stories.build()
     argv = [sys.executable, "ops.py", "blue-green", version, "--yes", "--ready", "0", "--reason", "first"]
-    with subprocess.Popen(
-        argv, cwd=ROOT, env=stories.environment, stdout=subprocess.DEVNULL, start_new_session=True
-    ) as first:
+    with subprocess.Popen(argv, cwd=ROOT, env=stories.environment, stdout=subprocess.DEVNULL) as first:
         try:
             until(lambda: "first" in stories.ops("lock", "show", "--json"))
             refused = stories.ops("rolling-update", version, "--yes", code=1)
         finally:
-            os.killpg(first.pid, signal.SIGKILL)  # its machine dies, and Ansible with it
+            machine_dies(first.pid)
     assert "first" in refused
     assert "lock break" in refused
     assert stories.versions() == before
