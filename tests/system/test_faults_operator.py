@@ -29,6 +29,7 @@ def die_at(stories: Stories, step: str, *words: str) -> None:
         assert reached[-1:] == [step], f"{words} never came to {step}: {reached}"
 
 
+@pytest.mark.thorough
 def test_the_operator_dies_at_every_step_and_nobody_notices(stories: Stories) -> None:
     """Thirteen times: eleven on the way to a release, two on the way back."""
     before, green, version = stories.inventory().version, stories.load_balancer().green, stories.build()
