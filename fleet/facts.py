@@ -88,6 +88,11 @@ class Facts:
         }
 
     @property
+    def size(self) -> int:
+        """How many web instances the inventory has, of either colour."""
+        return sum(len(host.web_ports) for host in self.hosts)
+
+    @property
     def is_split(self) -> bool:
         """Both colours have traffic somewhere."""
         return len(self.fleet.shares) > 1 or any(share not in (0, 100) for share in self.fleet.shares)
@@ -100,6 +105,6 @@ class Facts:
     @property
     def names(self) -> tuple[str, ...]:
         """Whatever can be explained by its name."""
-        processes: tuple[Process, ...] = (*self.processes, *self.fleet.idle)
+        processes: tuple[Process, ...] = (*self.processes, *self.fleet.idle, *self.fleet.strays)
         hosts = (*(host.name for host in self.hosts), *(each.name for each in self.fleet.load_balancers))
         return (*hosts, *self.databases, *(str(o.what) for o in processes))

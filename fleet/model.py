@@ -25,8 +25,13 @@ class Host:
     name: str
     address: str
     web_ports: tuple[int, ...] = ()
-    green_ports: tuple[int, ...] = ()
     dispatchers: int = 0
+    green_offset: int = 100
+
+    @property
+    def green_ports(self) -> tuple[int, ...]:
+        """Each web port's twin of the other colour."""
+        return tuple(port + self.green_offset for port in self.web_ports)
 
     def ports(self, colour: Colour) -> tuple[int, ...]:
         return self.web_ports if colour is Colour.BLUE else self.green_ports
@@ -139,7 +144,8 @@ class LoadBalancer:
 class Fleet:
     """A snapshot; `version` is the one the inventory says the fleet should run, None when it says nothing.
 
-    `instances` are those of the colours that have traffic, `idle` the others.
+    `instances` are those of the colours that have traffic, `idle` the others, `strays` run without being in the
+    inventory, whose app hosts `hosts` are.
     """
 
     instances: tuple[Observed[Instance], ...]
@@ -147,6 +153,8 @@ class Fleet:
     version: str | None = None
     idle: tuple[Observed[Instance], ...] = ()
     load_balancers: tuple[LoadBalancer, ...] = ()
+    strays: tuple[Observed[Instance], ...] = ()
+    hosts: tuple[Host, ...] = ()
 
     @property
     def shares(self) -> tuple[float, ...]:
@@ -254,6 +262,27 @@ class Record:
     version: str
 
 
+@dataclass(frozen=True)
+class RecordPorts:
+    """Write the web ports of these hosts into the inventory."""
+
+    hosts: tuple[Host, ...]
+
+
+@dataclass(frozen=True)
+class Balance:
+    """Tell the load balancers which instances the inventory has; no connection ends by it."""
+
+    load_balancers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Stop these instances for good, once they have answered what they accepted."""
+
+    instances: tuple[Instance, ...]
+
+
 Step = (
     Check
     | Stage
@@ -267,6 +296,9 @@ Step = (
     | Keep
     | Retire
     | Record
+    | RecordPorts
+    | Balance
+    | Stop
 )
 
 

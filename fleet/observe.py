@@ -30,6 +30,11 @@ def observe(inventory: Inventory, window: float = 0) -> Fleet:
         for colour in Colour
         for port in host.ports(colour)
     ]
+    strays = [
+        _observed(Instance(host.name, port), answers[host.name], f"web-{port}")
+        for host in hosts.values()
+        for port in _web_ports(answers[host.name]) - {*host.web_ports, *host.green_ports}
+    ]
     dispatchers = [
         _observed(Dispatcher(host.name, number), answers[host.name], f"dispatcher-{number}")
         for host in hosts.values()
@@ -42,7 +47,14 @@ def observe(inventory: Inventory, window: float = 0) -> Fleet:
         inventory.version,
         tuple(o for o in instances if o.what.colour not in serving),
         load_balancers,
+        tuple(sorted(strays, key=lambda stray: stray.what)),
+        inventory.app_hosts,
     )
+
+
+def _web_ports(answer: Mapping[str, Any] | str) -> set[int]:
+    """Every port that a host told of."""
+    return set() if isinstance(answer, str) else {int(key.removeprefix("web-")) for key in answer if key[:4] == "web-"}
 
 
 def _serving(load_balancers: tuple[LoadBalancer, ...]) -> frozenset[Colour]:

@@ -6,10 +6,12 @@ from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from fleet.effects import ansible, retirement, ssh, traffic
+from fleet.effects import inventory as inventories
 from fleet.effects.inventory import Inventory
 from fleet.errors import HostUnreachable, StepFailed
 from fleet.interlock import Change
 from fleet.model import (
+    Balance,
     Check,
     Failed,
     Fleet,
@@ -18,6 +20,7 @@ from fleet.model import (
     Migrate,
     Observed,
     Record,
+    RecordPorts,
     Replace,
     ReplaceDispatchers,
     Report,
@@ -28,6 +31,7 @@ from fleet.model import (
     Stage,
     State,
     Step,
+    Stop,
     SwitchDispatchers,
     Timed,
 )
@@ -140,10 +144,10 @@ def _do(run: _Run, step: Step) -> None:  # noqa: C901  # a case a step
         case Migrate(version, host):
             _play(run, ansible.Play("migrate", {"amebo_version": version, "amebo_migrate_host": host}))
         case Replace(version, instances):
-            ports: dict[str, list[int]] = {}
+            batch: dict[str, list[int]] = {}
             for instance in instances:
-                ports.setdefault(instance.host, []).append(instance.port)
-            _play(run, ansible.Play("replace", {"amebo_version": version, "amebo_replace": ports}, tuple(ports)))
+                batch.setdefault(instance.host, []).append(instance.port)
+            _play(run, ansible.Play("replace", {"amebo_version": version, "amebo_replace": batch}, tuple(batch)))
         case Soak():
             _soak(run, step)
         case ReplaceDispatchers(version, host):
@@ -160,6 +164,14 @@ def _do(run: _Run, step: Step) -> None:  # noqa: C901  # a case a step
             retirement.arrange(run.inventory, instances, seconds)
         case Record(version):
             _play(run, ansible.Play("record", {"amebo_version": version}))
+        case RecordPorts(hosts):
+            ports = {host.name: host.web_ports for host in hosts}
+            _play(run, ansible.Play("record-ports", {"amebo_scaled_ports": ports}))
+            run.inventory = inventories.read()
+        case Balance(load_balancers):
+            _play(run, ansible.Play("balance", {}, load_balancers))
+        case Stop(instances):
+            retirement.stop(run.inventory, instances)
         case _:
             assert_never(step)
 

@@ -1,7 +1,7 @@
 """PURE: a fleet, a plan or a report as tables and lines for a person, and as plain data for JSON."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any, assert_never
 
@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fleet.model import (
+    Balance,
     Check,
     Dispatcher,
     Fleet,
@@ -19,6 +20,7 @@ from fleet.model import (
     Observed,
     Peer,
     Record,
+    RecordPorts,
     Replace,
     ReplaceDispatchers,
     Report,
@@ -29,6 +31,7 @@ from fleet.model import (
     Stage,
     State,
     Step,
+    Stop,
     SwitchDispatchers,
 )
 
@@ -68,6 +71,13 @@ def describe(step: Step) -> str:  # noqa: C901  # a case a step
             return f"let {_names(instances)} stay ready for {seconds} s; then their hosts stop them"
         case Record(version):
             return f"record {version} in the inventory"
+        case RecordPorts(hosts):
+            ports = "; ".join(f"{host.name} has {_names(host.web_ports) or 'none'}" for host in hosts)
+            return f"record the web ports in the inventory: {ports}"
+        case Balance(load_balancers):
+            return f"tell {_names(load_balancers)} which instances there are"
+        case Stop(instances):
+            return f"stop {_names(instances)}, once they have answered what they accepted"
         case _:
             assert_never(step)
 
@@ -95,6 +105,8 @@ def fleet_table(fleet: Fleet, now: datetime) -> Table:
     for idle in fleet.idle:
         if idle.state is not State.STOPPED:
             table.add_row(*_row(idle, now))
+    for stray in fleet.strays:
+        table.add_row(*_row(replace(stray, detail="not in the inventory"), now))
     for dispatcher in fleet.dispatchers:
         table.add_row(*_row(dispatcher, now))
     return table
@@ -106,6 +118,7 @@ def fleet_data(fleet: Fleet) -> dict[str, Any]:
         "version": fleet.version,
         "instances": [_data(o) | {"host": o.what.host, "port": o.what.port} for o in fleet.instances],
         "idle": [_data(o) | {"host": o.what.host, "port": o.what.port} for o in fleet.idle],
+        "strays": [_data(o) | {"host": o.what.host, "port": o.what.port} for o in fleet.strays],
         "dispatchers": [_data(o) | {"host": o.what.host, "number": o.what.number} for o in fleet.dispatchers],
         "load_balancers": [asdict(each) for each in fleet.load_balancers],
     }

@@ -18,6 +18,7 @@ from fleet.observe import observe
 from fleet.perform import Undo, perform
 from fleet.plan import blue_green as colours
 from fleet.plan import rolling
+from fleet.plan import scale as scaling
 from fleet.report.commands import reported_change
 
 commands = typer.Typer()
@@ -37,7 +38,10 @@ class OnFailure(StrEnum):
 
 @dataclass(frozen=True)
 class Verb:
-    """A change of versions: its name, what the operator is asked, the plan for a fleet, the command that goes on."""
+    """A change by steps: its name, what the operator is asked, the plan for a fleet, the command that goes on.
+
+    `what` is the journal's word for it, where that is not the version.
+    """
 
     name: str
     question: str
@@ -46,6 +50,7 @@ class Verb:
     resume: str
     policy: rolling.Policy = field(default_factory=rolling.Policy)
     undo: Undo | None = None
+    what: str = ""
 
 
 @commands.command(epilog="Example: ./ops.py rolling-update 1.4.0 --dry-run")
@@ -125,6 +130,32 @@ def rollback(
     hosts = inventory.read()
     fleet = observe(hosts)
     _change(_way_back(fleet), hosts, fleet, reason, dry_run=dry_run, yes=yes, json=json)
+
+
+@commands.command(epilog="Example: ./ops.py scale 8")
+def scale(
+    instances: Annotated[int, typer.Argument(min=1, help="How many web instances the fleet should have.")],
+    soak: Annotated[float, typer.Option(min=0, help="Seconds that new instances have to stay ready.")] = 5.0,
+    reason: Why = "",
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Start web instances on the hosts that have fewest, or stop some where there are most, never failing a request.
+
+    It stops what runs and is not in the inventory, too. The same command goes on where one was interrupted.
+    """
+    hosts = inventory.read()
+    fleet = observe(hosts)
+    verb = Verb(
+        "scale",
+        f"Scale the fleet to {instances} instances?",
+        scaling.version(fleet),
+        lambda found: scaling.plan(found, instances, soak),
+        f"./ops.py scale {instances}",
+        what=f"to {instances} instances",
+    )
+    _change(verb, hosts, fleet, reason, dry_run=dry_run, yes=yes, json=json)
 
 
 @commands.command(epilog="Example: ./ops.py maintenance-page on --queue")
@@ -217,8 +248,9 @@ def _change(verb: Verb, hosts: Inventory, fleet: Fleet, reason: str, *, dry_run:
             typer.echo(jsonlib.dumps(show.plan_data(steps), indent=2))
         return
     console.confirm(verb.question, yes=yes)
-    with reported_change(hosts, verb.name, f"to {verb.version}", reason, quiet=json) as change:
-        steps = verb.plan(observe(hosts))  # with the lock held nobody changes what is seen now
+    with reported_change(hosts, verb.name, verb.what or f"to {verb.version}", reason, quiet=json) as change:
+        hosts = inventory.read()  # with the lock held nobody changes what is seen now
+        steps = verb.plan(observe(hosts))
         with console.progress(quiet=json) as progress:
             report = perform(steps, verb.version, hosts, verb.policy, progress, change=change, undo=verb.undo)
         if report.error:

@@ -32,7 +32,7 @@ commands = typer.Typer()
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
-PLANNED = ("rolling-update", "blue-green", "rollback")
+PLANNED = ("rolling-update", "blue-green", "rollback", "scale")
 GUARD_STATE = "http://127.0.0.1:9405/state"
 _CONTROL = Path(control.__file__).read_text()
 _COLOURS = {Severity.WRONG: "red", Severity.UNSETTLED: "yellow", Severity.NOTE: "dim"}

@@ -80,11 +80,12 @@ def _environment() -> dict[str, str]:
 
 
 def _host(name: str, variables: Mapping[str, Any]) -> Host:
-    ports = tuple(int(port) for port in variables.get("amebo_web_ports", ()))
+    scaled = variables.get("amebo_scaled_ports", {})  # which ./ops.py scale writes; as in wiring.yml
+    ports = scaled.get(name, variables.get("amebo_web_ports", ()))
     return Host(
         name=name,
         address=str(variables.get("ansible_host", name)),
-        web_ports=ports,
-        green_ports=tuple(port + int(variables.get("amebo_green_offset", GREEN_OFFSET)) for port in ports),
+        web_ports=tuple(int(port) for port in ports),
         dispatchers=int(variables.get("amebo_dispatchers", 0)),
+        green_offset=int(variables.get("amebo_green_offset", GREEN_OFFSET)),
     )

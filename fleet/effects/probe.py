@@ -1,7 +1,8 @@
 """Runs on a host, not here: asks systemd and each process' own status socket, and prints what it found as JSON.
 
 It travels as `python3 -c`, so it needs nothing but the host's own Python. Arguments: seconds between two readings of
-the metrics (0 reads them once), the web ports separated by commas, the number of dispatchers.
+the metrics (0 reads them once), the web ports separated by commas, the number of dispatchers. A web port that is
+open is told of also where nobody asked for it.
 """
 
 import http.client
@@ -54,6 +55,13 @@ def web(port: int) -> dict[str, object]:
     return found
 
 
+def open_ports() -> set[int]:
+    """Those of every instance that systemd accepts connections for."""
+    command = ["systemctl", "list-units", "--plain", "--no-legend", "--state=active", "amebo-web@*.socket"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
+    return {int(line.split("@")[1].split(".")[0]) for line in listed}
+
+
 def release(slot: str) -> str | None:
     """The version that a slot is, or would be, started with."""
     link = Path("/opt/amebo/slots", slot)
@@ -81,7 +89,7 @@ def read_metrics(found: dict[str, dict[str, object]]) -> None:
 
 def main(window: float, ports: list[int], dispatchers: int) -> None:
     """Print {"web-3310": …, "dispatcher-1": …}."""
-    found = {f"web-{port}": web(port) for port in ports}
+    found = {f"web-{port}": web(port) for port in sorted({*ports, *open_ports()})}
     found |= {f"dispatcher-{number}": dispatcher(number) for number in range(1, dispatchers + 1)}
     read_metrics(found)
     if window:

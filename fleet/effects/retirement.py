@@ -1,4 +1,4 @@
-"""The end of a colour that has no traffic any more: its hosts stop it by themselves, also when the operator is gone."""
+"""The end of instances without traffic: at once, or later and by their hosts alone, also when the operator is gone."""
 
 import shlex
 from collections.abc import Sequence
@@ -25,6 +25,17 @@ done
 """
 
 
+_STOP = """
+for timer in {timers}; do systemctl stop $timer 2>/dev/null; done
+systemctl disable --quiet --now {sockets} {slots}
+"""
+
+
+def stop(inventory: Inventory, instances: Sequence[Instance]) -> None:
+    """Return once they have ended, having answered what they had accepted; a reboot does not bring them back."""
+    _on_hosts(inventory, instances, _STOP, timeout=90)
+
+
 def arrange(inventory: Inventory, instances: Sequence[Instance], seconds: int) -> None:
     """Stop them after so many seconds; a reboot in between does not bring them back, either."""
     _on_hosts(inventory, instances, _RETIRE, seconds=seconds)
@@ -40,12 +51,14 @@ def units(port: int) -> tuple[str, ...]:
     return f"amebo-web@{port}.socket", f"amebo-web-a@{port}.service", f"amebo-web-b@{port}.service"
 
 
-def _on_hosts(inventory: Inventory, instances: Sequence[Instance], script: str, **values: object) -> None:
+def _on_hosts(
+    inventory: Inventory, instances: Sequence[Instance], script: str, timeout: int = 30, **values: object
+) -> None:
     ports: dict[str, list[int]] = {}
     for instance in instances:
         ports.setdefault(instance.host, []).append(instance.port)
     scripts = {name: script.format(**_words(of), **values) for name, of in ports.items()}
-    answers = ssh.on_each(scripts, lambda name: _run(inventory, name, scripts[name]))
+    answers = ssh.on_each(scripts, lambda name: _run(inventory, name, scripts[name], timeout))
     if failed := {name: why for name, why in answers.items() if why}:
         raise StepFailed("\n".join(f"{name}: {why}" for name, why in failed.items()), frozenset(failed))
 
@@ -59,10 +72,10 @@ def _words(ports: Sequence[int]) -> dict[str, str]:
     }
 
 
-def _run(inventory: Inventory, name: str, script: str) -> str:
+def _run(inventory: Inventory, name: str, script: str, timeout: int) -> str:
     """What went wrong, else nothing."""
     try:
-        output = ssh.run(name, inventory.hosts[name], f"sudo -n sh -c {shlex.quote(script)}")
+        output = ssh.run(name, inventory.hosts[name], f"sudo -n sh -c {shlex.quote(script)}", timeout)
     except HostUnreachable as error:
         return str(error)
     return output.stderr.strip() or f"exit code {output.code}" if output.code != 0 else ""

@@ -118,9 +118,9 @@ def _peers(facts: Facts) -> Iterator[Finding]:
 
 
 def _strangers(facts: Facts, balancer: LoadBalancer) -> Iterator[Finding]:
-    """A load balancer is told of the inventory's instances by site.yml, and by nobody else."""
+    """A load balancer is told of the inventory's instances by scaling and by site.yml, and by nobody else."""
     known, meant = {peer.address for peer in balancer.peers}, facts.addresses
-    after = "To see what would change: ./ops.py drift\nTo tell it: .venv/bin/ansible-playbook playbooks/site.yml"
+    after = f"To see what would change: ./ops.py drift\nTo tell it: ./ops.py scale {facts.size}"
     if missing := [str(instance) for address, instance in sorted(meant.items()) if address not in known]:
         text = f"{balancer.name} does not know {listed(*missing)}, and sends nothing there."
         yield Finding(

@@ -81,7 +81,7 @@ def _steps(change: Change, *, ended: bool) -> list[str]:
 
 
 def _again(change: Change) -> str:
-    version = change.what.removeprefix("to ")
-    if change.verb in ("rolling-update", "blue-green", CANARY) and " " not in version:
-        return f"The same command goes on from what is there: ./ops.py {change.verb} {version}"
+    to = change.what.removeprefix("to ").removesuffix(" instances")
+    if change.verb in ("rolling-update", "blue-green", "scale", CANARY) and " " not in to:
+        return f"The same command goes on from what is there: ./ops.py {change.verb} {to}"
     return "Run the same command again: it goes on from what is there."

@@ -11,7 +11,7 @@ DATABASE = "database unreachable"  # in an instance's own words
 
 def find(facts: Facts) -> Iterator[Finding]:
     """The hosts first: what cannot be asked says nothing."""
-    for look in (_hosts, _database, _processes, _versions):
+    for look in (_hosts, _database, _processes, _strays, _versions):
         yield from look(facts)
 
 
@@ -75,6 +75,17 @@ def _processes(facts: Facts) -> Iterator[Finding]:
     for idle in facts.fleet.idle:
         if idle.state is not State.UNREACHABLE:
             yield _idle(idle)
+
+
+def _strays(facts: Facts) -> Iterator[Finding]:
+    """Under way while somebody scales the fleet; else left behind."""
+    for stray in facts.fleet.strays:
+        text = f"{stray.what} runs, and the inventory does not have it."
+        why = "Scaling the fleet stopped part-way, or its port was taken out of the inventory by hand."
+        after = f"To stop it: ./ops.py scale {facts.size}"
+        if facts.holder:
+            why, after = f"{facts.holder.verb} of {facts.holder.who} is under way.", ""
+        yield Finding(Severity.UNSETTLED, (str(stray.what),), text, why, after)
 
 
 def _process(facts: Facts, found: Process) -> Finding:

@@ -113,6 +113,16 @@ def previous(fleet: Fleet) -> str | None:
 
 
 def serving(fleet: Fleet) -> Colour:
+    """As `traffic_goes_to`; PlanRefused also where not every host could take part in a change of colours."""
+    colour = traffic_goes_to(fleet)
+    for host in fleet.unreachable_hosts():
+        raise PlanRefused(f"{host} does not answer over SSH; bring it back, or take it out of the inventory")
+    if not fleet.idle:
+        raise PlanRefused("the inventory has no web instance; give the hosts of group app amebo_web_ports")
+    return colour
+
+
+def traffic_goes_to(fleet: Fleet) -> Colour:
     """The colour that has all traffic; PlanRefused where that cannot be said, with what to do."""
     for each in fleet.load_balancers:
         if each.green is None:
@@ -128,10 +138,6 @@ def serving(fleet: Fleet) -> Colour:
         raise PlanRefused(
             f"green has {fleet.shares[0]:g} % of the traffic: first end the canary, or ./ops.py shift 0 (or 100)"
         )
-    for host in fleet.unreachable_hosts():
-        raise PlanRefused(f"{host} does not answer over SSH; bring it back, or take it out of the inventory")
-    if not fleet.idle:
-        raise PlanRefused("the inventory has no web instance; give the hosts of group app amebo_web_ports")
     return Colour.GREEN if fleet.shares[0] == 100 else Colour.BLUE
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -73,6 +74,22 @@ def test_the_operator_and_the_load_balancer_know_the_same_instances(
     }
     (found,) = rendered(tmp_path, "loadbalancers", "nginx_instances").values()
     assert found == known
+
+
+def test_what_was_scaled_counts_before_what_was_written_by_hand_for_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "inventory"
+    shutil.copytree(ROOT / "inventory/example", copy)
+    (copy / "group_vars/app/ports.yml").write_text("amebo_scaled_ports: {app-1: [3310, 3311, 3312], app-2: []}\n")
+    monkeypatch.setenv("ANSIBLE_INVENTORY", str(copy))
+    monkeypatch.delenv("AMEBO_VAULT_PASSWORD_FILE", raising=False)
+    (found,) = rendered(tmp_path, "loadbalancers", "nginx_instances", "--inventory", str(copy)).values()
+    assert [host.web_ports for host in inventory.read().app_hosts] == [(3310, 3311, 3312), (), (3310, 3311)]
+    assert found["blue"] == [
+        *(f"{APPS[0]}:{port}" for port in (3310, 3311, 3312)),
+        *(f"{APPS[2]}:{port}" for port in (3310, 3311)),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,12 @@ def local_fleet(folder: Path) -> Iterator[LocalFleet]:
     """It runs, and is gone afterwards."""
     lbs = {name: Balancer(folder / name, free_port(), free_port(), {}) for name in LBS}
     hosts: dict[str, dict[str, Any]] = {
-        name: {"nginx_listen_port": lb.port, "nginx_control_port": lb.control} for name, lb in lbs.items()
+        name: {
+            "nginx_listen_port": lb.port,
+            "nginx_control_port": lb.control,
+            "nginx_instances_file": str(lb.folder / "instances.json"),
+        }
+        for name, lb in lbs.items()
     }
     services: dict[Instance, Service] = {}
     servers = Servers(folder / "servers")

@@ -37,6 +37,10 @@ for word; do
 done
 verb=$1
 shift
+if [ "$verb" = list-units ]; then
+    cd active && ls | grep '^amebo-web@.*socket$'
+    exit 0
+fi
 for unit; do
     case $verb in
         stop)

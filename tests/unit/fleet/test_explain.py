@@ -14,7 +14,7 @@ from fleet.history import NOT_ENDED, Change, Part
 from fleet.model import Colour, Dispatcher, Fleet, Host, Instance, LoadBalancer, Observed, Peer, State
 
 AT = datetime(2026, 3, 1, 10, tzinfo=UTC)
-HOSTS = tuple(Host(f"app-{n}", f"192.0.2.2{n}", (3310,), (3410,), 1) for n in (1, 2, 3))
+HOSTS = tuple(Host(f"app-{n}", f"192.0.2.2{n}", (3310,), 1) for n in (1, 2, 3))
 ONE, TWO = Instance("app-1", 3310), Instance("app-2", 3310)
 ANA = Holder("ana@desk 1", "rolling-update", "to 1.1.0", "a fix", "2026-03-01 10:00:00 UTC", "c1", 3, 5, 20.0)
 DONE = Change("c0", AT, "bob@desk 2", "blue-green", "to 1.0.0", "", "done", 60.0, ())
@@ -128,6 +128,7 @@ PANIC = Guard(
 )
 ONE_OUT = Guard({"192.0.2.21:3310": Guarded("open", "unreachable"), "192.0.2.22:3310": Guarded("closed")})
 GONE = "app-1 does not answer over SSH (timed out); try: ssh 192.0.2.21"
+STRAY = Observed(Instance("app-1", 3399), State.READY, "1.0.0")
 STRANGE = (*peers(), Peer("192.0.2.99:3310", Colour.BLUE))
 AGREE = """curl -X PATCH http://127.0.0.1:8405/traffic -d '{"green": 0}'"""
 
@@ -317,12 +318,31 @@ FINDINGS: dict[str, tuple[Facts, Severity, tuple[str, ...]]] = {
     "a load balancer was not told of an instance": (
         with_balancers(LoadBalancer("lb-1", 0, peers=peers()[1:])),
         Severity.WRONG,
-        ("lb-1 does not know app-1:3310, and sends nothing there.", "playbooks/site.yml"),
+        ("lb-1 does not know app-1:3310, and sends nothing there.", "To tell it: ./ops.py scale 3"),
     ),
     "a load balancer knows an instance that is no more": (
         with_balancers(LoadBalancer("lb-1", 0, peers=STRANGE)),
         Severity.UNSETTLED,
         ("lb-1 sends requests to 192.0.2.99:3310, which the inventory does not have.",),
+    ),
+    "one runs that the inventory does not have": (
+        replace(WELL, fleet=replace(WELL.fleet, strays=(STRAY,))),
+        Severity.UNSETTLED,
+        ("app-1:3399 runs, and the inventory does not have it.", "stopped part-way", "To stop it: ./ops.py scale 3"),
+    ),
+    "one comes or goes": (
+        replace(WELL, fleet=replace(WELL.fleet, strays=(STRAY,)), holder=replace(ANA, verb="scale")),
+        Severity.UNSETTLED,
+        ("app-1:3399 runs, and the inventory does not have it. | scale of ana@desk 1 is under way.",),
+    ),
+    "scaling stopped part-way": (
+        replace(
+            WELL,
+            fleet=replace(WELL.fleet, strays=(STRAY,)),
+            last=replace(DIED, verb="scale", what="to 4 instances"),
+        ),
+        Severity.UNSETTLED,
+        ("The same command goes on from what is there: ./ops.py scale 4",),
     ),
     "somebody changes the fleet": (
         replace(WELL, holder=ANA, last=replace(DIED, id="c1")),

@@ -11,11 +11,13 @@ from rich.console import Console
 
 from fleet import model
 from fleet.model import (
+    Balance,
     Check,
     Colour,
     Dispatcher,
     Failed,
     Fleet,
+    Host,
     Instance,
     Keep,
     LoadBalancer,
@@ -24,6 +26,7 @@ from fleet.model import (
     Peer,
     Rates,
     Record,
+    RecordPorts,
     Replace,
     ReplaceDispatchers,
     Report,
@@ -34,6 +37,7 @@ from fleet.model import (
     Stage,
     State,
     Step,
+    Stop,
     SwitchDispatchers,
     Timed,
 )
@@ -55,6 +59,10 @@ STEPS: dict[Step, str] = {
     Keep((GREEN,)): "keep app-1:3410 from being stopped",
     Retire((BLUE,), 600): "let app-1:3310 stay ready for 600 s; then their hosts stop them",
     Record("1.1.0"): "record 1.1.0 in the inventory",
+    RecordPorts((Host("app-1", "", (3310, 3311)), Host("app-2", ""))): "record the web ports in the inventory: "
+    "app-1 has 3310, 3311; app-2 has none",
+    Balance(("lb-1", "lb-2")): "tell lb-1, lb-2 which instances there are",
+    Stop((GREEN,)): "stop app-1:3410, once they have answered what they accepted",
 }
 
 
@@ -120,6 +128,12 @@ def test_the_idle_colour_is_shown_while_it_runs() -> None:
         "app-1/dispatcher-1 1.1.0 ready",
     ]
     assert len(shown(replace(fleet, idle=(replace(retires, state=State.STOPPED),)))) == 2
+
+
+def test_what_runs_and_should_not_is_shown() -> None:
+    stray = Observed(Instance("app-1", 3399), State.READY, "1.0.0")
+    assert shown(Fleet((), strays=(stray,))) == ["app-1:3399 1.0.0 ready not in the inventory"]
+    assert fleet_data(Fleet((), strays=(stray,)))["strays"][0]["port"] == 3399
 
 
 def test_what_is_wrong_with_an_idle_instance_is_a_word_of_its_own() -> None:

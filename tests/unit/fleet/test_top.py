@@ -32,7 +32,7 @@ from tests.unit.fleet.effects.hosts import Hosts, until
 
 ROOT = Path(__file__).parents[3]
 AT = datetime(2026, 3, 1, 10, 0, 0, tzinfo=UTC)
-HOST = Host("app-1", "10.0.0.1", (3310,), (3410,), dispatchers=1)
+HOST = Host("app-1", "10.0.0.1", (3310,), dispatchers=1)
 ADDRESSES = {"app-1": "10.0.0.1", "app-2": "10.0.0.2"}
 BLUE, GREEN = Instance("app-1", 3310), Instance("app-1", 3410, Colour.GREEN)
 RUNNING = Running("c1", "ana@desk 1", "blue-green", "to 1.4.0", "a fix", "2026-03-01 09:59:00 UTC")

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from fleet import history, interlock
 from fleet.commands import change
-from fleet.effects import inventory, keepers, release, ssh
+from fleet.effects import inventory, keepers, release, retirement, ssh
 from fleet.effects.journal import Copy
 from fleet.effects.lease import LeaseHeld
 from fleet.errors import FleetError, PlanRefused
@@ -268,6 +268,64 @@ def test_blue_green_does_nothing_where_nothing_is_to_do(fleet: LocalFleet, hosts
     assert (done.exit_code, "Nothing to do." in done.output) == (0, True)
     assert json.loads(typed("blue-green", OLD, "--yes", "--json").output) == []
     assert (fleet.greens(), told(hosts)) == ([0, 0], [])
+
+
+def test_scaling_down_takes_an_instance_off_the_load_balancers_and_stops_it(
+    fleet: LocalFleet, hosts: Hosts, tmp_path: Path
+) -> None:
+    """The other two serve on, with their twins; what was scaled stands in the inventory."""
+    gone = fleet.blue[2], fleet.green[2]
+    done = typed("scale", "2", "--yes", "--reason", "a quiet night")
+    assert done.exit_code == 0, done.output
+    kept = sorted(fleet.services[each].address for each in (*fleet.blue[:2], *fleet.green[:2]))
+    assert [sorted(lb.traffic()["instances"]) for lb in fleet.lbs.values()] == [kept, kept]
+    assert servers_units(fleet, "app-3") == set()
+    assert servers_units(fleet, "app-2") == {unit for i in (fleet.blue[1], fleet.green[1]) for unit in both_units(i)}
+    assert f"stop {gone[0]}, {gone[1]}, once they have answered" in done.output
+    assert [host.web_ports for host in inventory.read().app_hosts] == [
+        *((each.port,) for each in fleet.blue[:2]),
+        (),
+    ]
+    assert told(hosts) == [("scale", "to 2 instances", "a quiet night", "done")]
+    assert recorded(tmp_path).read_text() == f"amebo_version: {OLD}\n"
+    assert "Nothing to do." in typed("scale", "2", "--yes").output
+
+
+def test_scaling_that_died_before_nginx_was_told_goes_on(fleet: LocalFleet) -> None:
+    """The file is written, and nginx does not know; what is not in the inventory any more still runs."""
+    fleet.servers.away = {"app-3"}
+    lost = typed("scale", "2", "--yes")
+    assert lost.exit_code == 0, lost.output  # what is away goes first, and cannot be stopped
+    for lb in fleet.lbs.values():
+        text = (lb.folder / "instances.json").read_text()
+        lb.write([fleet.services[each].address for each in fleet.blue], [])
+        lb.reread()
+        (lb.folder / "instances.json").write_text(text)
+    fleet.servers.away = set()
+    names = [step["step"] for step in json.loads(typed("scale", "2", "--dry-run", "--json").output)]
+    assert names == ["Balance", "Stop"]
+    done = typed("scale", "2", "--yes")
+    assert done.exit_code == 0, done.output
+    assert [len(lb.traffic()["instances"]) for lb in fleet.lbs.values()] == [4, 4]
+    assert servers_units(fleet, "app-3") == set()
+
+
+def test_scaling_can_be_tried_and_asks_first(fleet: LocalFleet, hosts: Hosts) -> None:
+    (replaced, recorded_, told_, soaked) = json.loads(typed("scale", "4", "--dry-run", "--json").output)
+    assert (replaced["step"], replaced["version"]) == ("Replace", OLD)
+    assert [step["step"] for step in (recorded_, told_, soaked)] == ["RecordPorts", "Balance", "Soak"]
+    assert "add --yes to go on" in refusal(typed("scale", "4"))
+    assert [len(lb.traffic()["instances"]) for lb in fleet.lbs.values()] == [6, 6]
+    assert told(hosts) == []
+
+
+def servers_units(fleet: LocalFleet, host: str) -> set[str]:
+    """What runs there."""
+    return fleet.servers.units(host).active
+
+
+def both_units(instance: Instance) -> tuple[str, ...]:
+    return retirement.units(instance.port)[:2]
 
 
 def test_an_update_without_a_version_says_how_to_name_one(fleet: LocalFleet) -> None:

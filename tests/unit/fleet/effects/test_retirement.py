@@ -57,6 +57,23 @@ def test_they_run_on_for_their_time_and_stop_by_themselves(servers: Servers) -> 
         assert servers.units(name).active == {*BLUE_UNITS}
 
 
+def test_they_are_stopped_at_once_and_for_good(servers: Servers) -> None:
+    retirement.arrange(FLEET, GREEN, 600)
+    retirement.stop(FLEET, GREEN)
+    for name in HOSTS:
+        assert servers.units(name).active == {*BLUE_UNITS}
+        assert (enabled(servers, name), timers(servers, name)) == ([], [])
+    retirement.stop(FLEET, GREEN)
+
+
+def test_stopping_says_who_was_not_told(servers: Servers) -> None:
+    servers.away = {"app-2"}
+    with pytest.raises(StepFailed, match="app-2: app-2 does not answer") as failed:
+        retirement.stop(FLEET, GREEN)
+    assert failed.value.hosts == {"app-2"}
+    assert servers.units("app-1").active == {*BLUE_UNITS}
+
+
 def test_a_reboot_in_between_does_not_bring_them_back(servers: Servers) -> None:
     retirement.arrange(FLEET, GREEN, 600)
     assert [enabled(servers, name) for name in HOSTS] == [[], []]
