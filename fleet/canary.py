@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Never, assert_never
 
+from fleet import rates
 from fleet.effects import samples, traffic
 from fleet.effects.inventory import Inventory
+from fleet.effects.probes import Probes
 from fleet.errors import FleetError, PlanRefused, StepFailed
 from fleet.interlock import Change
 from fleet.model import Colour, Fleet, LoadBalancer, Report, Shift, Step
@@ -15,12 +17,17 @@ from fleet.perform import Progress, do, perform
 from fleet.plan import blue_green, rolling
 from fleet.plan import canary as steps
 from fleet.plan.canary import Abort, Advance, Decision, Finish, Hold, Observation, Policy
-from fleet.plan.judge import Outcome, Verdict
+from fleet.plan.judge import Outcome, Side, Verdict
+
+ASKED = "an operator asked for it"
 
 
 @dataclass(frozen=True)
 class Run:
-    """One canary: the release, how bold it is, and who hears what is decided at each look."""
+    """One canary: the release, how bold it is, and who hears what is decided at each look.
+
+    `probes` are published for as long as there is too little to judge by.
+    """
 
     inventory: Inventory
     version: str
@@ -29,6 +36,18 @@ class Run:
     progress: Progress
     change: Change
     tell: Callable[[int, Decision], None]
+    probes: Probes | None = None
+
+
+@dataclass
+class _Watch:
+    """What every process had done when the present share began, and how busy the old side was at most until now.
+
+    After an interruption it begins anew: the load balancers' logs reach back, the processes' own counts do not.
+    """
+
+    since: Fleet
+    usual: float | None = None
 
 
 def run(canary: Run) -> Report:
@@ -36,19 +55,27 @@ def run(canary: Run) -> Report:
     fleet = observe(canary.inventory)
     if is_to_start(fleet, canary.version):
         _start(canary, fleet)
-    new = _new_side(observe(canary.inventory), canary.version)
+    watch = _Watch(observe(canary.inventory))
+    new = _new_side(watch.since, canary.version)
     while True:
-        share, decision = _look(canary, new)
+        share, decision = _look(canary, new, watch)
         canary.tell(share, decision)
+        if canary.probes:
+            (
+                canary.probes.are_needed.set
+                if steps.is_thin(decision, canary.policy)
+                else canary.probes.are_needed.clear
+            )()
         match decision:
             case Advance(to):
                 _shift(canary, new, to)
+                watch.since = observe(canary.inventory)
             case Hold():
                 time.sleep(canary.policy.interval_seconds)
             case Abort(_, why):
                 give_up(canary, new, why)
             case Finish():
-                return _finish(canary, new)
+                return _finish(canary, new, watch)
             case _:
                 assert_never(decision)
 
@@ -71,35 +98,39 @@ def is_to_start(fleet: Fleet, version: str) -> bool:
     return not is_under_way(fleet) and not all(o.is_ready_on(version) for o in fleet.instances)
 
 
-def _look(canary: Run, new: Colour) -> tuple[int, Decision]:
+def _look(canary: Run, new: Colour, watch: _Watch) -> tuple[int, Decision]:
     """What an operator wishes comes first; what cannot be asked is no data, and holds."""
     try:
         found = traffic.read(canary.inventory)
-        share = round(min(_share_of(new, each) for each in found))
+        share = _share(new, found)
         match _wish(found):
             case "abort":
-                return share, Abort(Verdict(Outcome.FAIL, ()), "an operator asked for it")
+                return share, Abort(Verdict(Outcome.FAIL, ()), ASKED)
             case "promote" if share < 100:
                 return share, Advance(100)
             case "promote":
                 return share, Finish(Verdict(Outcome.PASS, ()))
             case wish:
-                return share, steps.decide(_observation(canary, new, found, share, wish), canary.policy, time.time())
+                return share, steps.decide(_observation(canary, new, watch, found, wish), canary.policy, time.time())
     except FleetError as error:
         return -1, Hold(f"no data: {error}")
 
 
-def _observation(canary: Run, new: Colour, found: tuple[LoadBalancer, ...], share: int, wish: str) -> Observation:
-    began = max(each.since for each in found)
+def _observation(canary: Run, new: Colour, watch: _Watch, found: tuple[LoadBalancer, ...], wish: str) -> Observation:
+    share, began = _share(new, found), max(each.since for each in found)
     answer = samples.ask(canary.inventory, began, time.time())
     at_the_end = share >= 100
     before = samples.ask(canary.inventory, *steps.window_before(began, canary.policy)) if at_the_end else answer
+    now = observe(canary.inventory)
+    old_busy, new_busy = (rates.busiest(watch.since, now, colour) for colour in (new.other, new))
+    if not at_the_end:
+        watch.usual = max((busy for busy in (watch.usual, old_busy) if busy is not None), default=None)
     return Observation(
         share,
         began,
-        old=samples.side(answer, new.other),
-        new=samples.side(answer, new),
-        before=samples.side(before, new.other),
+        old=replace(samples.side(answer, new.other), saturation=old_busy),
+        new=replace(samples.side(answer, new), saturation=new_busy),
+        before=replace(samples.side(before, new.other), saturation=watch.usual),
         is_paused=wish == "pause",
     )
 
@@ -108,6 +139,11 @@ def _wish(found: tuple[LoadBalancer, ...]) -> str:
     """The boldest word against the canary wins, where load balancers were told different things."""
     wishes = {each.wish for each in found}
     return next((wish for wish in ("abort", "pause", "promote") if wish in wishes), "")
+
+
+def _share(new: Colour, found: tuple[LoadBalancer, ...]) -> int:
+    """In percent; the lowest, where load balancers differ."""
+    return round(min(_share_of(new, each) for each in found))
 
 
 def _share_of(colour: Colour, found: LoadBalancer) -> float:
@@ -144,11 +180,43 @@ def _shift_step(fleet: Fleet, new: Colour, share: int) -> Step:
     return Shift(share if new is Colour.GREEN else 100 - share, tuple(each.name for each in fleet.load_balancers))
 
 
-def _finish(canary: Run, new: Colour) -> Report:
+def _finish(canary: Run, new: Colour, watch: _Watch) -> Report:
+    """The dispatchers follow, and are compared with those before them; then the old side is let go."""
     fleet = observe(canary.inventory)
     old = tuple(o.what for o in fleet.idle if o.what.colour is new.other)
-    todo = blue_green.settle(fleet, canary.version, old, canary.colours)
+    switch, *rest = blue_green.settle(fleet, canary.version, old, canary.colours)
+    are_others = all(o.version != canary.version for o in fleet.dispatchers)
+    before = _deliveries(watch.since, fleet) if are_others else Side()
+    _do(canary, (switch,))
+    _compare_deliveries(canary, switch, before)
+    todo = tuple(rest)
     return perform(todo, canary.version, canary.inventory, rolling.Policy(), canary.progress, change=canary.change)
+
+
+def _compare_deliveries(canary: Run, switch: Step, before: Side) -> None:
+    """For as long as a step soaks. Raises StepFailed where they are worse, once the old dispatchers are back."""
+    since, began = observe(canary.inventory), time.monotonic()
+    while (wish := _wish(traffic.read(canary.inventory))) != "promote":
+        fleet, soaked = observe(canary.inventory), time.monotonic() - began
+        decision = steps.settled(before, _deliveries(since, fleet), canary.policy, soaked)
+        if wish == "abort":
+            decision = Abort(Verdict(Outcome.FAIL, ()), ASKED)
+        canary.tell(100, decision)
+        match decision:
+            case Hold():
+                time.sleep(canary.policy.interval_seconds)
+            case Abort(_, why):
+                _do(canary, blue_green.undo(fleet, switch, canary.colours))
+                raise StepFailed(f"the canary was given up, and the old side has everything again: {why}")
+            case Finish():
+                return
+            case _:
+                assert_never(decision)
+
+
+def _deliveries(before: Fleet, after: Fleet) -> Side:
+    attempts, failures = rates.deliveries(before, after)
+    return Side(deliveries=attempts, delivery_failures=failures)
 
 
 def _do(canary: Run, todo: tuple[Step, ...]) -> None:

@@ -89,12 +89,29 @@ class Rates:
     p95_ms: float | None
 
 
+@dataclass(frozen=True)
+class Work:
+    """What a process had done `at` a moment of its host's clock, since it started.
+
+    `cpu_seconds` of the `cpus` that it may use at once; `attempts` to deliver, and how many of them were `failures`.
+    """
+
+    at: float
+    cpu_seconds: float
+    cpus: float
+    attempts: int = 0
+    failures: int = 0
+
+
 Process = TypeVar("Process", Instance, Dispatcher)
 
 
 @dataclass(frozen=True)
 class Observed(Generic[Process]):
-    """One process as it was found; `release` is what it was started with last, `retires` that its host will stop it."""
+    """One process as it was found; `release` is what it was started with last, `retires` that its host will stop it.
+
+    `work` is None where nothing runs, and in the middle of a handover.
+    """
 
     what: Process
     state: State
@@ -104,6 +121,7 @@ class Observed(Generic[Process]):
     rates: Rates | None = None
     release: str | None = None
     retires: bool = False
+    work: Work | None = None
 
     def is_ready_on(self, version: str) -> bool:
         """Nothing to do for a rollout to `version`."""

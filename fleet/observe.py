@@ -12,7 +12,7 @@ from fleet import rates
 from fleet.effects import probe, ssh, traffic
 from fleet.effects.inventory import Inventory
 from fleet.errors import HostUnreachable
-from fleet.model import Colour, Dispatcher, Fleet, Host, Instance, LoadBalancer, Observed, Process, Rates, State
+from fleet.model import Colour, Dispatcher, Fleet, Host, Instance, LoadBalancer, Observed, Process, Rates, State, Work
 
 _PROBE = Path(probe.__file__).read_text()
 
@@ -97,6 +97,7 @@ def _observed(what: Process, answer: Mapping[str, Any] | str, key: str) -> Obser
         rates=_rates(found.get("readings", {})),
         release=found.get("release"),
         retires=bool(found.get("retires")),
+        work=_work(found.get("readings", {})),
     )
 
 
@@ -129,3 +130,11 @@ def _rates(readings: Mapping[str, list[dict[str, Any]]]) -> Rates | None:
         if len(r) == 2
     ]
     return rates.between([before for before, _ in pairs], [after for _, after in pairs]) if pairs else None
+
+
+def _work(readings: Mapping[str, list[dict[str, Any]]]) -> Work | None:
+    """Of one process: during a handover there are two, and what either did alone says nothing of the instance."""
+    last = [found[-1] for found in readings.values() if "cpu_seconds" in found[-1]]
+    return (
+        rates.work(last[0]["at"], last[0]["lines"], last[0]["cpu_seconds"], last[0]["cpus"]) if len(last) == 1 else None
+    )

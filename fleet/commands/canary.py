@@ -1,5 +1,6 @@
 """`ops.py canary`: a release for a growing share of the publishers, compared with the old one at each step."""
 
+from contextlib import nullcontext
 from typing import Annotated
 
 import typer
@@ -10,6 +11,7 @@ from fleet import console, interlock
 from fleet.commands.change import DryRun, Why, Yes
 from fleet.effects import inventory, release, traffic
 from fleet.effects.inventory import Inventory
+from fleet.effects.probes import publishing
 from fleet.errors import FleetError
 from fleet.observe import observe
 from fleet.plan import blue_green
@@ -30,6 +32,9 @@ def canary(
     soak: Annotated[float, typer.Option(min=1, help="Seconds that each step takes at least.")] = 60.0,
     interval: Annotated[float, typer.Option(min=0.5, help="Seconds between two looks.")] = 10.0,
     ready: Annotated[int, typer.Option(min=0, help="Seconds that the old colour stays ready afterwards.")] = 600,
+    synthetic: Annotated[
+        float, typer.Option(min=0, help="While traffic is thin, publish so many probe events a second, to both sides.")
+    ] = 0.0,
     pause: Annotated[bool, typer.Option("--pause", help="Hold the running canary where it is.")] = False,
     go_on: Annotated[bool, typer.Option("--go-on", help="End a pause.")] = False,
     promote: Annotated[bool, typer.Option("--promote", help="Give the running canary everything, unjudged.")] = False,
@@ -61,12 +66,18 @@ def canary(
     if dry_run:
         return
     console.confirm(f"Begin with {version}?", yes=yes)
-    with reported_change(hosts, "canary", f"to {version}", reason) as change, console.progress() as progress:
+    with (
+        reported_change(hosts, "canary", f"to {version}", reason) as change,
+        publishing(hosts, synthetic) if synthetic else nullcontext() as probes,
+        console.progress() as progress,
+    ):
         traffic.change(hosts, hosts.group("loadbalancers"), {"wish": ""})
         colours = blue_green.Policy(ready_seconds=ready)
-        report = runner.run(runner.Run(hosts, version, policy, colours, progress, change, _tell))
+        report = runner.run(runner.Run(hosts, version, policy, colours, progress, change, _tell, probes))
         if report.error:
             change.failed(report.error)
+    if probes:
+        console.out.print(f"{probes.published} probe events were published; {probes.failed} of them failed")
     console.show_report(report, resume=f"./ops.py canary {version}")
     if report.error:
         raise typer.Exit(1)
@@ -83,8 +94,8 @@ def _tell(share: int, decision: Decision) -> None:
             console.out.print(f"       {'[yellow]' if is_overdue else '[dim]'}{why}[/]")
         case Abort(_, why):
             console.out.print(f"       [red]given up:[/red] {why}")
-        case Finish():
-            console.out.print(f"       [green]{share} % passed[/green]: it stays")
+        case Finish(_, why):
+            console.out.print(f"       [green]{share} % passed[/green]: {why}")
     is_news = not isinstance(decision, Hold) or decision.is_overdue
     if is_news and decision.verdict and decision.verdict.findings:
         console.out.print(_table(decision.verdict))

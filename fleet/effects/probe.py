@@ -7,11 +7,16 @@ open is told of also where nobody asked for it.
 
 import http.client
 import json
+import os
+import re
 import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+METRICS = ("amebo_http_request_duration_seconds", "amebo_deliveries_total")
+SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0}
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -49,7 +54,7 @@ def web(port: int) -> dict[str, object]:
     found: dict[str, object] = {"slots": slots, "socket": unit_state(f"amebo-web@{port}.socket"), "ready": None}
     if running and found["socket"] == "active":
         found["ready"] = get(http.client.HTTPConnection("127.0.0.1", port, timeout=5), "/health/ready")
-    found["paths"] = [f"/run/amebo/web-{port}-{slot}.sock" for slot in running]
+    found["paths"] = {f"/run/amebo/web-{port}-{slot}.sock": f"amebo-web-{slot}@{port}.service" for slot in running}
     found["release"] = release(f"web-{port}-a")
     found["retires"] = unit_state(f"amebo-retire-{port}.timer") == "active"
     return found
@@ -70,21 +75,37 @@ def release(slot: str) -> str | None:
 
 def dispatcher(number: int) -> dict[str, object]:
     """One delivery process."""
-    state = unit_state(f"amebo-dispatcher@{number}.service")
+    unit = f"amebo-dispatcher@{number}.service"
+    state = unit_state(unit)
     path = f"/run/amebo/dispatcher-{number}.sock"
     ready = get(UnixConnection(path, timeout=5), "/health/ready") if state == "active" else None
-    return {"slots": {"": state}, "ready": ready, "paths": [path] if state == "active" else []}
+    return {"slots": {"": state}, "ready": ready, "paths": {path: unit} if state == "active" else {}}
 
 
 def read_metrics(found: dict[str, dict[str, object]]) -> None:
-    """Append a reading of every process that runs; lines of the request histogram are enough."""
+    """Append a reading of every process that runs; lines about requests and deliveries are enough."""
     for process in found.values():
-        for path in process["paths"]:  # type: ignore[attr-defined]  # a list of strings, made above
+        for path, unit in process["paths"].items():  # type: ignore[attr-defined]  # strings, made above
             status, text = get(UnixConnection(path, timeout=5), "/metrics")
-            lines = [line for line in text.splitlines() if line.startswith("amebo_http_request_duration_seconds")]
+            lines = [line for line in text.splitlines() if line.startswith(METRICS)]
             if status == 200:
-                readings = process.setdefault("readings", {})
-                readings.setdefault(path, []).append({"at": time.time(), "lines": lines})  # type: ignore[attr-defined]
+                reading = {"at": time.time(), "lines": lines, **cpu(unit)}
+                process.setdefault("readings", {}).setdefault(path, []).append(reading)  # type: ignore[attr-defined]
+
+
+def cpu(unit: str) -> dict[str, float]:
+    """The CPU seconds of a unit's process since it started, and how many CPUs it may use: one, or less by a quota."""
+    command = ["systemctl", "show", "--property=MainPID,CPUQuotaPerSecUSec", unit]
+    shown = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    properties = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+    try:
+        fields = Path("/proc", properties["MainPID"], "stat").read_text().rpartition(")")[2].split()
+    except (OSError, KeyError):
+        return {}
+    parts = re.findall(r"([0-9.]+)(us|ms|s|min)", properties.get("CPUQuotaPerSecUSec", ""))
+    quota = sum(float(number) * SECONDS[size] for number, size in parts)
+    seconds = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return {"cpu_seconds": seconds, "cpus": min(quota or 1.0, 1.0)}
 
 
 def main(window: float, ports: list[int], dispatchers: int) -> None:

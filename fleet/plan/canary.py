@@ -77,6 +77,7 @@ class Finish:
     """The new side has everything, and has proved itself with it."""
 
     verdict: Verdict
+    why: str = "it stays"
 
 
 Decision = Advance | Hold | Abort | Finish
@@ -107,6 +108,32 @@ def decide(observed: Observation, policy: Policy, now: float) -> Decision:
             assert_never(verdict.outcome)
 
 
+def settled(old: Side, new: Side, policy: Policy, soaked: float) -> Hold | Abort | Finish:
+    """Whether the dispatchers may stay: `soaked` seconds after their switch, their deliveries beside those before it.
+
+    Without enough of either they stay: a broker that delivers nothing for a minute is a quiet one.
+    """
+    found = judge.deliveries(old, new, _strictness(policy, is_early=soaked < policy.soak_seconds))
+    verdict = Verdict(found.outcome, (found,))
+    if found.outcome is Outcome.FAIL:
+        return Abort(verdict, f"since the dispatchers were switched, {verdict.why}")
+    if soaked < policy.soak_seconds:
+        return Hold(f"{policy.soak_seconds - soaked:.0f} s of deliveries to go", verdict)
+    return Finish(verdict, f"deliveries: {found.why}")
+
+
+def is_thin(decision: Decision, policy: Policy) -> bool:
+    """Whether it holds for want of requests, on either side."""
+    if not isinstance(decision, Hold) or decision.verdict is None:
+        return False
+    least = policy.judgement
+    return any(
+        found.new_sample < least.minimum_new or found.old_sample < least.minimum_old
+        for found in decision.verdict.findings
+        if found.metric in judge.MANDATORY
+    )
+
+
 def window_before(began: float, policy: Policy) -> tuple[float, float]:
     """From when until when the old side is read for `before`: the end of the step that came before this one."""
     return began - policy.soak_seconds, began
@@ -116,8 +143,11 @@ def _verdict(observed: Observation, policy: Policy, soaked: float) -> Verdict:
     """Many looks find a difference by chance more often than one, so those that decide nothing yet ask for more."""
     old = observed.before if observed.share >= 100 else observed.old
     is_early = soaked < policy.soak_seconds or observed.is_paused
-    strictness = replace(policy.judgement, confidence=policy.early_confidence) if is_early else policy.judgement
-    return judge.judge(old, observed.new, strictness)
+    return judge.judge(old, observed.new, _strictness(policy, is_early=is_early))
+
+
+def _strictness(policy: Policy, *, is_early: bool) -> judge.Policy:
+    return replace(policy.judgement, confidence=policy.early_confidence) if is_early else policy.judgement
 
 
 def _undecided(observed: Observation, policy: Policy, soaked: float, verdict: Verdict) -> Hold:

@@ -86,7 +86,7 @@ class Verdict:
 
 def judge(old: Side, new: Side, policy: Policy) -> Verdict:
     """Any metric that fails makes it a failure; a mandatory one without an answer leaves it open; else it passes."""
-    findings = tuple(find(old, new, policy) for find in (_success, _latency, _deliveries, _saturation))
+    findings = tuple(find(old, new, policy) for find in (_success, _latency, deliveries, _saturation))
     return Verdict(_outcome(findings), findings)
 
 
@@ -120,10 +120,7 @@ class _Count:
 
 def _success(old: Side, new: Side, policy: Policy) -> Finding:
     before, after = _Count(old.failures, old.requests), _Count(new.failures, new.requests)
-    if _is_gross(after) and before.share <= policy.shared_failures:
-        outcome, why = Outcome.FAIL, f"{after.failures} of {after.of} fail; that needs no more data"
-    else:
-        outcome, why = _worse_rate(before, after, policy, policy.failure_tolerance)
+    outcome, why = _worse_rate(before, after, policy, policy.failure_tolerance)
     return Finding(SUCCESS, outcome, before.known_successes, after.known_successes, before.of, after.of, why)
 
 
@@ -134,14 +131,17 @@ def _is_gross(count: _Count) -> bool:
     )
 
 
-def _deliveries(old: Side, new: Side, policy: Policy) -> Finding:
+def deliveries(old: Side, new: Side, policy: Policy) -> Finding:
+    """Whether attempts to deliver fail more often than before."""
     before, after = _Count(old.delivery_failures, old.deliveries), _Count(new.delivery_failures, new.deliveries)
     outcome, why = _worse_rate(before, after, policy, policy.delivery_tolerance)
     return Finding(DELIVERIES, outcome, before.known_share, after.known_share, before.of, after.of, why)
 
 
 def _worse_rate(old: _Count, new: _Count, policy: Policy, tolerance: float) -> tuple[Outcome, str]:
-    """Fisher's exact test, one-sided."""
+    """Fisher's exact test, one-sided; what is gross needs none, nor many deliveries, which a breaker ends soon."""
+    if _is_gross(new) and old.share <= policy.shared_failures:
+        return Outcome.FAIL, f"{new.failures} of {new.of} fail; that needs no more data"
     if missing := _missing(old.of, new.of, policy):
         return Outcome.INCONCLUSIVE, missing
     excess = new.share - old.share

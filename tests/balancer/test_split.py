@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from fleet.effects.probes import side_words
 from tests.balancer.conftest import Balancer, Instance
 
 
@@ -157,3 +158,14 @@ def test_a_change_on_a_full_disk_is_refused(serving: Balancer) -> None:
     assert status == 500
     assert "state.json.new" in body["error"]
     assert serving.traffic()["green"] == 0
+
+
+@pytest.mark.parametrize("green", [1, 5, 50, 99])
+def test_a_canarys_probes_reach_both_sides_whatever_the_share(
+    serving: Balancer, instances: list[Instance], green: int
+) -> None:
+    serving.change(green=green)
+    first, last = side_words()
+    for word in (first, last):
+        serving.ask("POST", X_Amebo_Application=word, Authorization="Bearer amebo_of_both")
+    assert colours(instances) == {"blue": 1, "green": 1}

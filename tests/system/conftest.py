@@ -211,7 +211,7 @@ def broken_release(stories: Stories, tmp_path: Path) -> str:
 
 @pytest.fixture(scope="session")
 def treacherous_release(stories: Stories, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A release as good as any, until `sabotage` makes it fail at publishing, slow, or unready."""
+    """A release as good as any, until `sabotage` makes it fail at publishing or delivering, slow, or unready."""
     folder, run = tmp_path_factory.mktemp("treacherous"), 'Path("/run/amebo")'
     changed(
         folder,
@@ -234,5 +234,12 @@ def treacherous_release(stories: Stories, tmp_path_factory: pytest.TempPathFacto
         f'        if ({run} / "unready").exists():\n            return "broken on purpose", schema\n'
         "        if self.draining:\n",
     )
+    changed(
+        folder,
+        "app/delivery/http.py",
+        "        try:\n            async with",
+        f'        try:\n            assert not ({run} / "undeliverable").exists()\n            async with',
+    )
+    changed(folder, "app/delivery/http.py", "import time\n", "import time\nfrom pathlib import Path\n")
     changed(folder, "app/health.py", "import time\n", "import time\nfrom pathlib import Path\n")
     return stories.build(folder)

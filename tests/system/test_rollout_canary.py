@@ -1,5 +1,6 @@
 """A release for a growing share of the publishers; what is worse than the old one gets no traffic any more."""
 
+import re
 import subprocess
 import sys
 
@@ -20,6 +21,8 @@ def test_a_good_release_gets_everything_in_the_end(stories: Stories) -> None:
         output = stories.ops("canary", version, "--steps", "25,100", *QUICK)
     assert "25 % passed" in output
     assert "100 % passed" in output
+    assert re.search(r"saturation +0\.\d+ +0\.\d+ ", output), output
+    assert re.search(r"deliveries: 0\.00% fail", output), output
     assert set(stories.versions()) == {version}
     assert_nothing_failed(traffic)
     assert_nothing_lost(traffic)
@@ -42,6 +45,24 @@ def test_a_worse_release_is_given_up_and_nobody_notices(
     assert_nothing_lost(traffic)
 
 
+@pytest.mark.thorough
+def test_a_release_that_cannot_deliver_is_given_up_after_everything_else(
+    stories: Stories, treacherous_release: str
+) -> None:
+    """Its dispatchers are the last to come, and the first to be seen failing; what they could not deliver arrives."""
+    before, green = stories.versions(), stories.load_balancer().green
+    stories.sabotage("undeliverable", "app-1", "app-2", "app-3")
+    with stories.traffic(rate=80, publishers=24) as traffic:
+        output = stories.ops("canary", treacherous_release, "--steps", "25,100", *QUICK, code=1)
+    stories.sabotage("undeliverable")
+    assert "since the dispatchers were switched, delivery failures" in output
+    assert stories.versions() == before
+    assert {found["version"] for found in stories.everything()["dispatchers"]} == {stories.inventory().version}
+    assert stories.load_balancer().green == green
+    assert_nothing_failed(traffic)
+    assert_nothing_lost(traffic)
+
+
 def test_without_traffic_it_holds_until_it_is_told_otherwise(stories: Stories) -> None:
     before, green = stories.versions(), stories.load_balancer().green
     argv = [sys.executable, "ops.py", "canary", stories.build(), *QUICK]
@@ -55,3 +76,12 @@ def test_without_traffic_it_holds_until_it_is_told_otherwise(stories: Stories) -
         assert canary.returncode == 1
     assert stories.versions() == before
     until(lambda: stories.load_balancer().green == green)
+
+
+@pytest.mark.thorough
+def test_probes_take_the_place_of_publishers_who_sleep(stories: Stories) -> None:
+    version = stories.build()
+    output = stories.ops("canary", version, "--steps", "5,100", "--synthetic", "60", *QUICK)
+    assert "5 % passed" in output
+    assert "; 0 of them failed" in output
+    assert set(stories.versions()) == {version}

@@ -8,7 +8,18 @@ from hypothesis import strategies as st
 
 from fleet.errors import PlanRefused
 from fleet.plan import judge
-from fleet.plan.canary import Abort, Advance, Decision, Finish, Hold, Observation, Policy, decide, window_before
+from fleet.plan.canary import (
+    Abort,
+    Advance,
+    Decision,
+    Finish,
+    Hold,
+    Observation,
+    Policy,
+    decide,
+    settled,
+    window_before,
+)
 from fleet.plan.judge import Outcome, Side
 
 POLICY = Policy(soak_seconds=60, patience_seconds=600)
@@ -194,3 +205,34 @@ def test_no_data_never_advances_however_long(seconds: float, share: int, old: Si
 def test_the_judgements_own_numbers_are_part_of_the_policy() -> None:
     eager = replace(POLICY, judgement=judge.Policy(minimum_new=50))
     assert said(after(60, look(5, FEW), eager)) == "advance to 25"
+
+
+def delivered(attempts: int, failures: int) -> Side:
+    return Side(deliveries=attempts, delivery_failures=failures)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "old", "new", "expected"),
+    [
+        pytest.param(5, delivered(1_000, 1), delivered(200, 0), "55 s of deliveries to go", id="well, and early"),
+        pytest.param(60, delivered(1_000, 1), delivered(200, 0), "deliveries: 0.00% fail", id="well"),
+        pytest.param(60, delivered(0, 0), delivered(0, 0), "deliveries: no data", id="a quiet minute"),
+        pytest.param(60, delivered(1_000, 1), delivered(99, 9), "too little data: 99 of 100", id="too few to tell"),
+        pytest.param(5, delivered(1_000, 1), delivered(200, 100), "since the dispatchers were switched", id="bad"),
+        pytest.param(60, delivered(900, 18), delivered(200, 13), "deliveries: 6.50% fail", id="a little worse"),
+        pytest.param(60, delivered(1_000, 500), delivered(200, 104), "50.00% fail on the old side, too", id="all bad"),
+    ],
+)
+def test_dispatchers_stay_unless_more_of_their_deliveries_fail(
+    seconds: float, old: Side, new: Side, expected: str
+) -> None:
+    decision = settled(old, new, POLICY, seconds)
+    assert expected in decision.why
+    kinds = {"of deliveries to go": Hold, "since the dispatchers": Abort}
+    assert type(decision) is next((kind for word, kind in kinds.items() if word in expected), Finish)
+
+
+def test_a_certain_difference_in_deliveries_is_enough_only_once_they_have_soaked() -> None:
+    old, new = delivered(300, 6), delivered(110, 9)
+    assert isinstance(settled(old, new, POLICY, 30), Hold)
+    assert isinstance(settled(old, new, POLICY, 60), Abort)

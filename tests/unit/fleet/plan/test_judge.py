@@ -108,7 +108,9 @@ def test_the_latency(old: tuple[float, ...], new: tuple[float, ...], expected: O
     ("old", "new", "expected"),
     [
         pytest.param((0, 0), (0, 0), INCONCLUSIVE, id="no deliveries"),
-        pytest.param((1_000, 10), (20, 20), INCONCLUSIVE, id="one dead handler in a quiet minute"),
+        pytest.param((1_000, 10), (5, 5), INCONCLUSIVE, id="a handler that dies in a quiet minute"),
+        pytest.param((1_000, 10), (20, 20), FAIL, id="all that a breaker lets through"),
+        pytest.param((1_000, 100), (20, 20), INCONCLUSIVE, id="handlers were dying before"),
         pytest.param((1_000, 10), (1_000, 50), PASS, id="within the tolerance"),
         pytest.param((1_000, 10), (1_000, 100), FAIL, id="one in ten beside one in a hundred"),
     ],
