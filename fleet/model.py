@@ -110,7 +110,8 @@ Process = TypeVar("Process", Instance, Dispatcher)
 class Observed(Generic[Process]):
     """One process as it was found; `release` is what it was started with last, `retires` that its host will stop it.
 
-    `work` is None where nothing runs, and in the middle of a handover.
+    `work` is None where nothing runs, and in the middle of a handover. `restarts`: why its host started it again, for
+    each time within the last hour, in systemd's words: exit-code, signal, oom-kill, timeout, watchdog.
     """
 
     what: Process
@@ -122,6 +123,7 @@ class Observed(Generic[Process]):
     release: str | None = None
     retires: bool = False
     work: Work | None = None
+    restarts: tuple[str, ...] = ()
 
     def is_ready_on(self, version: str) -> bool:
         """Nothing to do for a rollout to `version`."""
@@ -163,7 +165,7 @@ class Fleet:
     """A snapshot; `version` is the one the inventory says the fleet should run, None when it says nothing.
 
     `instances` are those of the colours that have traffic, `idle` the others, `strays` run without being in the
-    inventory, whose app hosts `hosts` are.
+    inventory, whose app hosts `hosts` are. `full`: hosts without room for a release, and the megabytes they have left.
     """
 
     instances: tuple[Observed[Instance], ...]
@@ -173,6 +175,7 @@ class Fleet:
     load_balancers: tuple[LoadBalancer, ...] = ()
     strays: tuple[Observed[Instance], ...] = ()
     hosts: tuple[Host, ...] = ()
+    full: tuple[tuple[str, int], ...] = ()
 
     @property
     def shares(self) -> tuple[float, ...]:

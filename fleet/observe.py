@@ -14,6 +14,7 @@ from fleet.effects.inventory import Inventory
 from fleet.errors import HostUnreachable
 from fleet.model import Colour, Dispatcher, Fleet, Host, Instance, LoadBalancer, Observed, Process, Rates, State, Work
 
+MIN_FREE_MEGABYTES = 200  # as in roles/amebo/defaults, which an inventory does not show
 _PROBE = Path(probe.__file__).read_text()
 
 
@@ -49,7 +50,17 @@ def observe(inventory: Inventory, window: float = 0) -> Fleet:
         load_balancers,
         tuple(sorted(strays, key=lambda stray: stray.what)),
         inventory.app_hosts,
+        tuple(
+            (name, int(answer["free_megabytes"]))
+            for name, answer in answers.items()
+            if not isinstance(answer, str) and answer["free_megabytes"] < _wanted(inventory, name)
+        ),
     )
+
+
+def _wanted(inventory: Inventory, name: str) -> int:
+    """How many megabytes a release asks for."""
+    return int(inventory.hosts[name].get("amebo_min_free_megabytes", MIN_FREE_MEGABYTES))
 
 
 def _web_ports(answer: Mapping[str, Any] | str) -> set[int]:
@@ -98,6 +109,7 @@ def _observed(what: Process, answer: Mapping[str, Any] | str, key: str) -> Obser
         release=found.get("release"),
         retires=bool(found.get("retires")),
         work=_work(found.get("readings", {})),
+        restarts=tuple(found.get("restarts", ())),
     )
 
 

@@ -121,6 +121,7 @@ def fleet_data(fleet: Fleet) -> dict[str, Any]:
         "strays": [_data(o) | {"host": o.what.host, "port": o.what.port} for o in fleet.strays],
         "dispatchers": [_data(o) | {"host": o.what.host, "number": o.what.number} for o in fleet.dispatchers],
         "load_balancers": [asdict(each) for each in fleet.load_balancers],
+        "full": dict(fleet.full),
     }
 
 
@@ -179,7 +180,9 @@ def _row(found: Observed[Instance] | Observed[Dispatcher], now: datetime) -> tup
         p95 = "" if rates.p95_ms is None else f"{rates.p95_ms:.0f}"
         numbers = (f"{rates.requests_per_second:.1f}", p95, f"{rates.errors_per_second:.1f}")
     state = f"[{colour}]{found.state.value}[/{colour}]"
-    detail = escape(", ".join(part for part in (found.detail, "idle, retires" if found.retires else "") if part))
+    restarts = f"restarted {len(found.restarts)} times: {found.restarts[-1]}" if found.restarts else ""
+    parts = (found.detail, restarts, "idle, retires" if found.retires else "")
+    detail = escape(", ".join(part for part in parts if part))
     return (str(found.what), found.version or "", state, _ago(found.since, now), *numbers, detail)
 
 
@@ -190,6 +193,7 @@ def _data(found: Observed[Instance] | Observed[Dispatcher]) -> dict[str, Any]:
         "version": found.version,
         "since": found.since.isoformat() if found.since else None,
         "detail": found.detail,
+        "restarts": list(found.restarts),
         "rates": asdict(found.rates) if found.rates else None,
     }
 

@@ -55,6 +55,7 @@ def web(port: int) -> dict[str, object]:
     if running and found["socket"] == "active":
         found["ready"] = get(http.client.HTTPConnection("127.0.0.1", port, timeout=5), "/health/ready")
     found["paths"] = {f"/run/amebo/web-{port}-{slot}.sock": f"amebo-web-{slot}@{port}.service" for slot in running}
+    found["restarts"] = [each for slot in running for each in restarts(f"amebo-web-{slot}@{port}.service")]
     found["release"] = release(f"web-{port}-a")
     found["retires"] = unit_state(f"amebo-retire-{port}.timer") == "active"
     return found
@@ -79,7 +80,18 @@ def dispatcher(number: int) -> dict[str, object]:
     state = unit_state(unit)
     path = f"/run/amebo/dispatcher-{number}.sock"
     ready = get(UnixConnection(path, timeout=5), "/health/ready") if state == "active" else None
-    return {"slots": {"": state}, "ready": ready, "paths": {path: unit} if state == "active" else {}}
+    paths = {path: unit} if state == "active" else {}
+    return {"slots": {"": state}, "ready": ready, "paths": paths, "restarts": restarts(unit)}
+
+
+def restarts(unit: str) -> list[str]:
+    """Why systemd started it again, for each time within the last hour: exit-code, signal, oom-kill and such."""
+    command = ["systemctl", "show", "--property=NRestarts", "--value", unit]
+    if subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() in ("", "0"):
+        return []
+    command = ["journalctl", f"--unit={unit}", "--since=-1h", "--output=cat", "--no-pager"]
+    lines = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    return re.findall(r"^\S+: Failed with result '([\w-]+)'\.$", lines, re.MULTILINE)
 
 
 def read_metrics(found: dict[str, dict[str, object]]) -> None:
@@ -109,14 +121,15 @@ def cpu(unit: str) -> dict[str, float]:
 
 
 def main(window: float, ports: list[int], dispatchers: int) -> None:
-    """Print {"web-3310": …, "dispatcher-1": …}."""
+    """Print {"web-3310": …, "dispatcher-1": …, "free_megabytes": …}."""
     found = {f"web-{port}": web(port) for port in sorted({*ports, *open_ports()})}
     found |= {f"dispatcher-{number}": dispatcher(number) for number in range(1, dispatchers + 1)}
     read_metrics(found)
     if window:
         time.sleep(window)
         read_metrics(found)
-    json.dump(found, sys.stdout)
+    disk = os.statvfs("/opt")
+    json.dump({**found, "free_megabytes": disk.f_bavail * disk.f_frsize // 1_000_000}, sys.stdout)
 
 
 if __name__ == "__main__":

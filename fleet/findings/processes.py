@@ -11,7 +11,7 @@ DATABASE = "database unreachable"  # in an instance's own words
 
 def find(facts: Facts) -> Iterator[Finding]:
     """The hosts first: what cannot be asked says nothing."""
-    for look in (_hosts, _database, _processes, _strays, _versions):
+    for look in (_hosts, _disks, _database, _processes, _restarts, _strays, _versions):
         yield from look(facts)
 
 
@@ -46,6 +46,14 @@ def _alive(facts: Facts, host: str) -> str:
     return ""
 
 
+def _disks(facts: Facts) -> Iterator[Finding]:
+    for host, left in facts.fleet.full:
+        text = f"{host} has {left} MB of disk left: no release can be deployed to it."
+        why = "What runs there goes on; without any, its journal and its log lose lines."
+        after = f"What takes the room: ssh {host} 'sudo du -xm --max-depth=3 / | sort -n | tail'"
+        yield Finding(Severity.UNSETTLED, (host,), text, why, after)
+
+
 def _database(facts: Facts) -> Iterator[Finding]:
     """One finding, however many miss it: who else does says where to look."""
     processes = facts.processes
@@ -75,6 +83,26 @@ def _processes(facts: Facts) -> Iterator[Finding]:
     for idle in facts.fleet.idle:
         if idle.state is not State.UNREACHABLE:
             yield _idle(idle)
+
+
+def _restarts(facts: Facts) -> Iterator[Finding]:
+    """What came back by itself works, and will not for long."""
+    for found in facts.processes:
+        if found.restarts:
+            times = "once" if len(found.restarts) == 1 else f"{len(found.restarts)} times"
+            text = f"{found.what} ended {times} within the last hour, and its host started it again."
+            why = _ENDS.get(found.restarts[-1], f"systemd calls it {found.restarts[-1]}.")
+            after = f"Its journal says more: {_journal_of(found.what)}\nIf it began with a release: ./ops.py rollback"
+            yield Finding(Severity.UNSETTLED, (str(found.what),), text, why, after)
+
+
+_ENDS = {
+    "exit-code": "It ended with an error.",
+    "oom-kill": "It took more memory than amebo_memory_max allows, or than its host has, and was killed.",
+    "signal": "It was killed.",
+    "core-dump": "It crashed.",
+    "timeout": "It did not get ready in time, or did not end in time.",
+}
 
 
 def _strays(facts: Facts) -> Iterator[Finding]:

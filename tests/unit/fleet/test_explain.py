@@ -54,10 +54,15 @@ WELL = Facts(a_fleet(), HOSTS, last=DONE, databases=("db-1",))
 
 
 def with_instances(
-    *names: Instance, state: State = State.READY, detail: str = "", version: str | None = "1.0.0"
+    *names: Instance,
+    state: State = State.READY,
+    detail: str = "",
+    version: str | None = "1.0.0",
+    restarts: tuple[str, ...] = (),
 ) -> Facts:
     found = (
-        replace(o, state=state, detail=detail, version=version) if o.what in names else o for o in WELL.fleet.instances
+        replace(o, state=state, detail=detail, version=version, restarts=restarts) if o.what in names else o
+        for o in WELL.fleet.instances
     )
     return replace(WELL, fleet=replace(WELL.fleet, instances=tuple(found)))
 
@@ -324,6 +329,25 @@ FINDINGS: dict[str, tuple[Facts, Severity, tuple[str, ...]]] = {
         with_balancers(LoadBalancer("lb-1", 0, peers=STRANGE)),
         Severity.UNSETTLED,
         ("lb-1 sends requests to 192.0.2.99:3310, which the inventory does not have.",),
+    ),
+    "it runs out of memory": (
+        with_instances(ONE, restarts=("exit-code", "oom-kill")),
+        Severity.UNSETTLED,
+        (
+            "app-1:3310 ended 2 times within the last hour, and its host started it again.",
+            "more memory than amebo_memory_max allows",
+            "./ops.py rollback",
+        ),
+    ),
+    "it ended in a way that is not known here": (
+        with_instances(ONE, restarts=("start-limit-hit",)),
+        Severity.UNSETTLED,
+        ("app-1:3310 ended once", "systemd calls it start-limit-hit."),
+    ),
+    "a disk is full": (
+        replace(WELL, fleet=replace(WELL.fleet, full=(("app-2", 3),))),
+        Severity.UNSETTLED,
+        ("app-2 has 3 MB of disk left: no release can be deployed to it.", "ssh app-2 'sudo du "),
     ),
     "one runs that the inventory does not have": (
         replace(WELL, fleet=replace(WELL.fleet, strays=(STRAY,))),

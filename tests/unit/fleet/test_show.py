@@ -105,6 +105,10 @@ def test_a_plan_for_programs_is_json_with_the_fields_of_each_step() -> None:
         (Observed(BLUE, State.READY, "1.0.0", NOW + timedelta(seconds=9)), "app-1:3310 1.0.0 ready 0 s"),
         (Observed(BLUE, State.STOPPED, detail="slot a failed"), "app-1:3310 stopped slot a failed"),
         (Observed(BLUE, State.UNREADY, "1.0.0", detail="database"), "app-1:3310 1.0.0 unready database"),
+        (
+            Observed(BLUE, State.READY, "1.0.0", restarts=("signal", "oom-kill")),
+            "app-1:3310 1.0.0 ready restarted 2 times: oom-kill",
+        ),
         (Observed(BLUE, State.READY, "1.0.0", rates=Rates(12.34, 0, 5.4)), "app-1:3310 1.0.0 ready 12.3 5 0.0"),
         (Observed(BLUE, State.READY, "1.0.0", rates=Rates(0, 0, None)), "app-1:3310 1.0.0 ready 0.0 0.0"),
     ],
