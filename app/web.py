@@ -14,7 +14,7 @@ from typing import Any
 from waitress import create_server, wasyncore
 from waitress.server import BaseWSGIServer
 
-from app import systemd
+from app import __version__, systemd
 from app.channel import Channel
 from app.health import Health
 from app.loop import Loop
@@ -22,6 +22,7 @@ from app.settings import Settings
 
 LARGEST_REQUEST = 8 * 1024 * 1024  # what is larger never reaches the service, which has tighter limits of its own
 TICK = 1.0
+IDENT = f"amebo/{__version__}"  # load balancers log it, and hide it from clients
 App = Callable[..., Any]
 log = logging.getLogger("amebo.web")
 
@@ -49,7 +50,7 @@ class Server:
             connection_limit=settings.connections,
             max_request_body_size=LARGEST_REQUEST,
             clear_untrusted_proxy_headers=False,  # who is believed is decided in http/limits.py
-            ident="amebo",
+            ident=IDENT,
         )
         self._listeners = [each for each in self._map.values() if isinstance(each, BaseWSGIServer)]
         self._loop = Loop(self._map)
@@ -124,7 +125,7 @@ def serve_status(app: App, address: str) -> None:
     """
     if not address:
         return
-    server = create_server(app, map={}, threads=2, ident="amebo", **_beside(address))
+    server = create_server(app, map={}, threads=2, ident=IDENT, **_beside(address))
     threading.Thread(target=server.run, name="status", daemon=True).start()
 
 

@@ -1,11 +1,12 @@
-"""Runs on a load balancer, not here: counts what its access log says of each colour, step by step, and prints JSON.
+"""Runs on a load balancer, not here: counts what its access log says of each version, step by step, and prints JSON.
 
 It travels with access_log.py, whose way through a large log it takes, and needs nothing but the host's own Python.
 Arguments: since and until in epoch seconds, the seconds of a step of time, then the log and what it was rotated to,
 newest first.
 
-Only requests to /v1/ count, each for the colour that it was sent to first, as its client saw it: it failed if the
-answer was 500 or more, and its latency is the whole time that it took. Latencies are counted in bins, each 5 % wider
+Only requests to /v1/ count, each for the version that answered it at last, as its client saw it: it failed if the
+answer was 500 or more, and its latency is the whole time that it took. Where an instance says no version, its colour
+takes its place. Latencies are counted in bins, each 5 % wider
 than the one before, so that those of several load balancers can be added up: a percentile is right within 3 %.
 """
 
@@ -20,21 +21,21 @@ from typing import NamedTuple
 from fleet.effects import access_log
 
 GROWTH = 1.05  # of a bin of latencies over the one before
-NO_COLOUR = "none"  # what the load balancer answered by itself
+NO_VERSION = "none"  # what the load balancer answered by itself
 
 
 class Request(NamedTuple):
     """A request, as of when it ended."""
 
     at: float
-    colour: str
+    version: str
     failed: bool
     retried: bool
     ms: float
 
 
 class Count:
-    """What was counted of a colour in a step of time. `retried`: answered well, after an instance had failed at it."""
+    """What was counted of a version in a step of time. `retried`: answered well, after an instance had failed at it."""
 
     def __init__(self) -> None:
         """Nothing yet."""
@@ -61,7 +62,7 @@ def bin_of(ms: float) -> int:
 
 
 def read(since: float, until: float, step: float, paths: list[Path]) -> dict[str, object]:
-    """{"steps": {"0": {"blue": …}}, "skipped": lines that could not be read, "begins": the first line's time}."""
+    """{"steps": {"0": {"1.4.0": …}}, "skipped": lines that could not be read, "begins": the first line's time}."""
     steps: dict[int, dict[str, Count]] = {}
     begins, skipped = math.inf, 0
     for file in access_log.opened(paths):
@@ -75,11 +76,11 @@ def read(since: float, until: float, step: float, paths: list[Path]) -> dict[str
                     skipped += raw.endswith(b"\n")  # a line that is being written is no broken one
                 elif request.at > until + access_log.SLACK_SECONDS:
                     break
-                elif since <= request.at < until and request.colour:
+                elif since <= request.at < until and request.version:
                     counts = steps.setdefault(int((request.at - since) / step), {})
-                    counts.setdefault(request.colour, Count()).add(request)
+                    counts.setdefault(request.version, Count()).add(request)
     return {
-        "steps": {str(n): {colour: count.found() for colour, count in each.items()} for n, each in steps.items()},
+        "steps": {str(n): {version: count.found() for version, count in each.items()} for n, each in steps.items()},
         "skipped": skipped,
         "begins": None if begins == math.inf else begins,
         "now": time.time(),
@@ -87,13 +88,14 @@ def read(since: float, until: float, step: float, paths: list[Path]) -> dict[str
 
 
 def parsed(raw: bytes) -> Request | None:
-    """None for a line that is no request; one that does not count has no colour."""
+    """None for a line that is no request; one that does not count has no version."""
     try:
         fields = json.loads(raw.decode(errors="replace"))
         at, status = float(fields["msec"]), int(fields["status"])
-        colour = (fields["colour"] or NO_COLOUR) if fields["uri"].startswith("/v1/") else ""
+        said = fields.get("server", "").partition("/")[2] or fields["colour"] or NO_VERSION
+        version = said if fields["uri"].startswith("/v1/") else ""
         tries = access_log.DIVIDER.split(str(fields.get("upstream_status", "")))
-        return Request(at, colour, status >= 500, len(tries) > 1, float(fields["request_time"]) * 1000)
+        return Request(at, version, status >= 500, len(tries) > 1, float(fields["request_time"]) * 1000)
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
 

@@ -21,7 +21,7 @@ def report(
     change: Annotated[str, typer.Argument(help="A change by its id, or how its id begins; the last one if none.")] = "",
     out: Annotated[Path, typer.Option(help="The HTML file that is written.")] = Path("change.html"),
 ) -> None:
-    """Write a change as an HTML page: its steps beside requests, failures and latency by colour, a minute around it."""
+    """Write a change as an HTML page: its steps, and requests, failures and latency by version around it."""
     hosts = inventory.read()
     chosen = _chosen(hosts, change)
     for notice in _render(hosts, chosen, out):

@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 Bins = Mapping[int, int]
 """Latencies: number of a bin (fleet/effects/timeline.py) → requests in it."""
 
-
-_ORDER = {"blue": 0, "green": 1}
+NO_VERSION = "none"  # what the load balancer answered by itself
 
 
 @dataclass(frozen=True)
 class Count:
-    """Requests of a colour; `failures` as their clients saw them, `retried`: saved by another instance."""
+    """Requests that a version answered; `failures` as their clients saw them, `retried`: saved by another instance."""
 
     requests: int = 0
     failures: int = 0
@@ -30,9 +29,9 @@ class Count:
 
 @dataclass(frozen=True)
 class Step:
-    """A step of time: what was counted of each colour."""
+    """A step of time: what was counted of each version."""
 
-    colours: Mapping[str, Count]
+    versions: Mapping[str, Count]
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class Requests:
         return self.since + self.seconds * len(self.steps)
 
     @property
-    def colours(self) -> tuple[str, ...]:
-        """Those that had a request: blue, green, then what no instance was asked for."""
-        found = {colour for step in self.steps for colour in step.colours}
-        return tuple(sorted(found, key=lambda colour: _ORDER.get(colour, len(_ORDER))))
+    def versions(self) -> tuple[str, ...]:
+        """Those that answered a request, in the order in which they came; at last what no instance answered."""
+        found = [version for step in self.steps for version in sorted(step.versions)]
+        return tuple(sorted(dict.fromkeys(found), key=lambda version: version == NO_VERSION))

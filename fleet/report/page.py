@@ -41,10 +41,10 @@ class Mark:
 
 @dataclass(frozen=True)
 class Phase:
-    """A colour's requests before, during or after the change, as texts."""
+    """A version's requests before, during or after the change, as texts."""
 
     name: str
-    colour: str
+    version: str
     requests: str
     failures: str
     retried: str
@@ -104,27 +104,27 @@ def marks(change: Change, requests: Requests, now: datetime) -> tuple[Mark, ...]
 
 
 def phases(change: Change, requests: Requests, now: datetime) -> tuple[Phase, ...]:
-    """Before, during and after the change, a row a colour. A step of time belongs to where its middle is."""
+    """Before, during and after the change, a row a version. A step of time belongs to where its middle is."""
     began, end = change.began.timestamp(), ended(change, now).timestamp()
     counts: dict[str, list[tuple[str, Count]]] = {"before": [], "during": [], "after": []}
     for place, step in enumerate(requests.steps):
         middle = requests.since + requests.seconds * (place + 0.5)
         name = "before" if middle < began else "during" if middle < end else "after"
-        counts[name] += step.colours.items()
+        counts[name] += step.versions.items()
     return tuple(
-        _phase(name, colour, [count for each, count in found if each == colour])
+        _phase(name, version, [count for each, count in found if each == version])
         for name, found in counts.items()
-        for colour in requests.colours
-        if any(each == colour for each, _ in found)
+        for version in requests.versions
+        if any(each == version for each, _ in found)
     )
 
 
-def _phase(name: str, colour: str, counts: Sequence[Count]) -> Phase:
+def _phase(name: str, version: str, counts: Sequence[Count]) -> Phase:
     total = reduce(add, counts, Count())
     p50, p95 = (percentile(total.bins, q) for q in (0.5, 0.95))
     return Phase(
         name,
-        colour,
+        version,
         f"{total.requests:,}",
         f"{total.failures:,}",
         f"{total.retried:,}",

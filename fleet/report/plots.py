@@ -8,17 +8,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fleet.effects.timeline import GROWTH
-from fleet.report.model import Bins, Count, Requests
+from fleet.report.model import NO_VERSION, Bins, Count, Requests
 
 WIDTH, HEIGHT = 1000, 100
+STYLES = ("first", "second")  # of the versions' lines, as the page has them
 Values = Sequence[float | None]
 
 
 @dataclass(frozen=True)
 class Line:
-    """A colour's line; the highest value as text."""
+    """A version's line; the highest value as text."""
 
-    colour: str
+    version: str
+    style: str
     path: str
     highest: str
 
@@ -44,12 +46,12 @@ class Plot:
     @property
     def summary(self) -> str:
         """What a person who does not see it needs to know."""
-        said = "; ".join(f"{line.colour}: {line.highest} at most" for line in self.lines)
+        said = "; ".join(f"{line.version}: {line.highest} at most" for line in self.lines)
         return f"{self.title}, {self.unit}. {said}."
 
 
 def plots(requests: Requests) -> tuple[Plot, ...]:
-    """Requests, failures, and latencies over time, a line a colour."""
+    """Requests, failures, and latencies over time, a line a version."""
     return (
         _rates("Requests", "per second", requests, lambda count: count.requests),
         _rates("Failures", "answers of 500 or more, per second", requests, lambda count: count.failures),
@@ -83,10 +85,10 @@ def nice(largest: float) -> float:
 
 
 def _rates(title: str, unit: str, requests: Requests, counted: Callable[[Count], int]) -> Plot:
-    """From zero up; a colour without requests has zero of them. Nothing to draw where there is never one."""
+    """From zero up; a version without requests has zero of them. Nothing to draw where there is never one."""
     values = {
-        colour: [counted(step.colours.get(colour, Count())) / requests.seconds for step in requests.steps]
-        for colour in requests.colours
+        version: [counted(step.versions.get(version, Count())) / requests.seconds for step in requests.steps]
+        for version in requests.versions
     }
     largest = max((value for each in values.values() for value in each), default=0.0)
     if not largest:
@@ -99,8 +101,8 @@ def _rates(title: str, unit: str, requests: Requests, counted: Callable[[Count],
 def _latencies(title: str, requests: Requests, q: float) -> Plot:
     """On a logarithmic scale of whole powers of ten: of interest is how many times slower."""
     values = {
-        colour: [percentile(step.colours.get(colour, Count()).bins, q) for step in requests.steps]
-        for colour in requests.colours
+        version: [percentile(step.versions.get(version, Count()).bins, q) for step in requests.steps]
+        for version in requests.versions
     }
     known = [math.log10(value) for each in values.values() for value in each if value]
     if not known:
@@ -113,13 +115,22 @@ def _latencies(title: str, requests: Requests, q: float) -> Plot:
 
 
 def _lines(
-    values: Mapping[str, Values], place: Callable[[float], float], text: Callable[[float], str]
+    values: Mapping[str, Values], height: Callable[[float], float], text: Callable[[float], str]
 ) -> tuple[Line, ...]:
-    """`place` says how far up a value is, from 0 to 1."""
+    """`height` says how far up a value is, from 0 to 1."""
     return tuple(
-        Line(colour, _path([None if value is None else place(value) for value in each]), _highest(each, text))
-        for colour, each in values.items()
+        Line(
+            version,
+            _style(place, version),
+            _path([None if value is None else height(value) for value in each]),
+            _highest(each, text),
+        )
+        for place, (version, each) in enumerate(values.items())
     )
+
+
+def _style(place: int, version: str) -> str:
+    return "none" if version == NO_VERSION or place >= len(STYLES) else STYLES[place]
 
 
 def _highest(values: Values, text: Callable[[float], str]) -> str:

@@ -1,4 +1,4 @@
-"""What the load balancers' access logs say of a time, step by step and colour by colour. Reads only."""
+"""What the load balancers' access logs say of a time, step by step and version by version. Reads only."""
 
 import json
 import shlex
@@ -46,10 +46,10 @@ def together(answers: Mapping[str, Mapping[str, Any] | str], since: float, until
             notices.append(f"{answer}. The requests through {name} are missing here.")
             continue
         notices += _notices(name, answer, since)
-        for number, colours in answer["steps"].items():
+        for number, versions in answer["steps"].items():
             counts = steps[min(int(number), len(steps) - 1)]
-            for colour, found in colours.items():
-                counts[colour] = counts.get(colour, Count()) + _count(found)
+            for version, found in versions.items():
+                counts[version] = counts.get(version, Count()) + _count(found)
     return Requests(since, step, tuple(Step(each) for each in steps), tuple(notices))
 
 

@@ -68,6 +68,8 @@ def write(path: Path, lines: Iterable[bytes]) -> Path:
         pytest.param(line(upstream_status="502, 502", status=502), {"blue": (1, 1, 0)}, id="a retry that failed, too"),
         pytest.param(line(upstream_status="502 : 201"), {"blue": (1, 0, 1)}, id="saved by the other colour"),
         pytest.param(line(colour="", status=503), {"none": (1, 1, 0)}, id="refused by the load balancer itself"),
+        pytest.param(line(server="amebo/1.4.0"), {"1.4.0": (1, 0, 0)}, id="by an instance that says its version"),
+        pytest.param(line(server="", status=502), {"blue": (1, 1, 0)}, id="by nobody"),
         pytest.param(line(uri="/health/ready"), {}, id="health"),
         pytest.param(line(at=BEGAN - 0.001), {}, id="before"),
         pytest.param(line(at=BEGAN + 100), {}, id="at the end, which is not part of it"),
@@ -141,8 +143,8 @@ def test_adds_up_what_several_load_balancers_counted() -> None:
         {"lb-1": answer({"0": one(2)}), "lb-2": answer({"0": one(3, 1), "9": one(1)})}, BEGAN, BEGAN + 100, 10
     )
     assert len(found.steps) == 10
-    assert found.steps[0].colours == {"blue": Count(5, 1, 0, {20: 5})}
-    assert found.steps[9].colours["blue"].requests == 1
+    assert found.steps[0].versions == {"blue": Count(5, 1, 0, {20: 5})}
+    assert found.steps[9].versions["blue"].requests == 1
     assert found.notices == ()
 
 
@@ -163,7 +165,7 @@ def test_adds_up_what_several_load_balancers_counted() -> None:
 )
 def test_what_one_cannot_tell_is_said_and_the_others_count(said: dict[str, Any] | str, notice: str) -> None:
     found = requests.together({"lb-1": answer({"0": one(2)}), "lb-2": said}, BEGAN, BEGAN + 100, 10)
-    assert found.steps[0].colours["blue"].requests == 2
+    assert found.steps[0].versions["blue"].requests == 2
     assert len(found.notices) == 1
     assert found.notices[0].startswith(notice)
 
@@ -206,7 +208,7 @@ BUSY = made(
 
 
 def test_counts_before_during_and_after() -> None:
-    found = [(each.name, each.colour, each.requests, each.failures) for each in page.phases(CHANGE, BUSY, NOW)]
+    found = [(each.name, each.version, each.requests, each.failures) for each in page.phases(CHANGE, BUSY, NOW)]
     assert found == [
         ("before", "blue", "600", "0"),
         ("during", "blue", "400", "1"),
@@ -221,6 +223,19 @@ def test_marks_the_steps_where_they_began() -> None:
     assert (second.left, second.width, second.has_label) == (43.75, 12.5, True)
     close = replace(CHANGE, steps=(PARTS[0], replace(PARTS[1], began=PARTS[0].began + timedelta(seconds=1))))
     assert [mark.has_label for mark in page.marks(close, BUSY, NOW)] == [True, False]
+
+
+def test_versions_have_lines_in_the_order_in_which_they_came() -> None:
+    once = Count(1, 0, 0, {30: 1})
+    requests = made({"1.9.0": once, "none": once}, {"1.10.0": once, "1.9.0": once}, {"1.11.0": once})
+    assert requests.versions == ("1.9.0", "1.10.0", "1.11.0", "none")
+    lines = plots.plots(requests)[0].lines
+    assert [(line.version, line.style) for line in lines] == [
+        ("1.9.0", "first"),
+        ("1.10.0", "second"),
+        ("1.11.0", "none"),
+        ("none", "none"),
+    ]
 
 
 class Seen(HTMLParser):
