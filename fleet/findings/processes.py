@@ -99,7 +99,7 @@ def _restarts(facts: Facts) -> Iterator[Finding]:
 _ENDS = {
     "exit-code": "It ended with an error.",
     "oom-kill": "It took more memory than amebo_memory_max allows, or than its host has, and was killed.",
-    "signal": "It was killed.",
+    "signal": "It was killed: by somebody, or by the kernel for want of memory.",
     "core-dump": "It crashed.",
     "timeout": "It did not get ready in time, or did not end in time.",
 }
