@@ -51,6 +51,7 @@ def test_deploy_yml_alone_is_as_safe(stories: Stories) -> None:
     assert_nothing_lost(traffic)
 
 
+@pytest.mark.thorough
 def test_a_host_killed_in_the_middle_stops_the_update_and_loses_nothing(stories: Stories) -> None:
     version = stories.build()
     with stories.traffic() as traffic:
