@@ -8,7 +8,7 @@ from typing import Never, assert_never
 from fleet import rates
 from fleet.effects import samples, traffic
 from fleet.effects.inventory import Inventory
-from fleet.effects.probes import Probes
+from fleet.effects.synthetic import Probes
 from fleet.errors import FleetError, PlanRefused, StepFailed
 from fleet.interlock import Change
 from fleet.model import Colour, Fleet, LoadBalancer, Report, Shift, Step

@@ -11,7 +11,7 @@ from fleet import console, interlock
 from fleet.commands.change import DryRun, Why, Yes
 from fleet.effects import inventory, release, traffic
 from fleet.effects.inventory import Inventory
-from fleet.effects.probes import publishing
+from fleet.effects.synthetic import publishing
 from fleet.errors import FleetError
 from fleet.observe import observe
 from fleet.plan import blue_green

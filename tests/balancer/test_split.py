@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fleet.effects.probes import side_words
+from fleet.effects.synthetic import side_words
 from tests.balancer.conftest import Balancer, Instance
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fleet.effects.inventory import Inventory
-from fleet.effects.probes import ACTION, NAME, Probes, publishing
+from fleet.effects.synthetic import ACTION, NAME, Probes, publishing
 from fleet.errors import FleetError
 from tests.contract import processes
 from tests.contract.processes import PASSWORD, USERNAME, Call, Processes, login, until

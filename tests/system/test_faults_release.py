@@ -70,7 +70,7 @@ def test_a_release_that_takes_ever_more_memory_is_started_again_and_explained(st
         tmp_path,
         "app/http/events.py",
         "        draft = _draft(parse(req, NEW)",
-        "        LEAK.append(bytes(4 << 20))\n        draft = _draft(parse(req, NEW)",
+        '        LEAK.append(b"x" * (4 << 20))\n        draft = _draft(parse(req, NEW)',
     )
     changed(tmp_path, "app/http/events.py", "\n\nclass EventList", "\n\nLEAK: list[bytes] = []\n\n\nclass EventList")
     settings = ROOT / "inventory" / LAB / "group_vars/app/main.yml"
@@ -134,7 +134,7 @@ def test_another_machine_goes_on_with_what_a_dead_one_began(stories: Stories, tm
     shutil.copy(ROOT / "ansible.cfg", other)
     environment = {**stories.environment, "ANSIBLE_INVENTORY": str(other / "inventory" / LAB)}
     with stories.traffic() as traffic:
-        die_at(stories, "replace", "rolling-update", version, "--yes")
+        die_at(stories, "soak", "rolling-update", version, "--yes")
         until(lambda: "nobody" in stories.ops("lock", "show").lower())
         argv = [sys.executable, "ops.py", "rolling-update", "--resume", "--yes", "--soak", "0"]
         ended = subprocess.run(argv, cwd=other, env=environment, capture_output=True, text=True, check=False)
