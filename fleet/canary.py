@@ -1,5 +1,6 @@
 """Run a canary: look at both sides, decide, shift traffic, again and again until it is finished or given up."""
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from fleet.plan.canary import Abort, Advance, Decision, Finish, Hold, Observatio
 from fleet.plan.judge import Outcome, Side, Verdict
 
 ASKED = "an operator asked for it"
+NUMBERS = re.compile(r"[\d.,]+")
 
 
 @dataclass(frozen=True)
@@ -55,11 +57,12 @@ def run(canary: Run) -> Report:
     fleet = observe(canary.inventory)
     if is_to_start(fleet, canary.version):
         _start(canary, fleet)
-    watch = _Watch(observe(canary.inventory))
+    watch, held = _Watch(observe(canary.inventory)), ""
     new = _new_side(watch.since, canary.version)
     while True:
         share, decision = _look(canary, new, watch)
         canary.tell(share, decision)
+        held = _write_hold(canary.change, decision, held)
         if canary.probes:
             (
                 canary.probes.are_needed.set
@@ -78,6 +81,18 @@ def run(canary: Run) -> Report:
                 return _finish(canary, new, watch)
             case _:
                 assert_never(decision)
+
+
+def _write_hold(change: Change, decision: Decision, held: str) -> str:
+    """Why it holds is in the journal, for others to see, once for each reason, whatever the numbers in it."""
+    holds = f"hold: {decision.why}" if isinstance(decision, Hold) and not decision.is_soaking else ""
+    if NUMBERS.sub("", holds) == NUMBERS.sub("", held):
+        return held
+    if held:
+        change.step(held, "done")
+    if holds:
+        change.step(holds)
+    return holds
 
 
 def give_up(canary: Run, new: Colour, why: str) -> Never:

@@ -239,19 +239,17 @@ def _take_out(run: _Run, fleet: Fleet, failed: tuple[Failed, ...], policy: rolli
 
 def _stop(inventory: Inventory, instance: Instance) -> bool:
     """For good: a reboot does not bring it back, the next update does."""
-    units = " ".join(retirement.units(instance.port))
-    stopped = _on_host(inventory, instance, f"sudo -n systemctl disable --now {units}", timeout=60)
-    return stopped is not None and stopped.code == 0
+    try:
+        retirement.stop(inventory, (instance,))
+    except StepFailed:
+        return False
+    return True
 
 
 def _journal(inventory: Inventory, instance: Instance) -> str:
     units = f"-u 'amebo-web-a@{instance.port}' -u 'amebo-web-b@{instance.port}'"
-    read = _on_host(inventory, instance, f"sudo -n journalctl {units} -n 12 --no-pager -o short-iso")
-    return read.stdout if read else f"{instance.host} does not answer over SSH"
-
-
-def _on_host(inventory: Inventory, instance: Instance, command: str, timeout: int = 30) -> ssh.Output | None:
+    command = f"sudo -n journalctl {units} -n 12 --no-pager -o short-iso"
     try:
-        return ssh.run(instance.host, inventory.hosts[instance.host], command, timeout)
+        return ssh.run(instance.host, inventory.hosts[instance.host], command).stdout
     except HostUnreachable:
-        return None
+        return f"{instance.host} does not answer over SSH"

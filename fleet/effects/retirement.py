@@ -25,9 +25,11 @@ done
 """
 
 
+# The sockets first, by themselves: together they would be closed last, with connections in them that nobody answers.
 _STOP = """
 for timer in {timers}; do systemctl stop $timer 2>/dev/null; done
-systemctl disable --quiet --now {sockets} {slots}
+systemctl disable --quiet --now {sockets}
+systemctl disable --quiet --now {slots}
 """
 
 

@@ -57,11 +57,15 @@ class Advance:
 
 @dataclass(frozen=True)
 class Hold:
-    """Leave it as it is; `is_overdue` when a person should look, because it has held for longer than is normal."""
+    """Leave it as it is; `is_overdue` when a person should look, because it has held for longer than is normal.
+
+    `is_soaking`: it waits for nothing but the time to pass.
+    """
 
     why: str
     verdict: Verdict | None = None
     is_overdue: bool = False
+    is_soaking: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ def decide(observed: Observation, policy: Policy, now: float) -> Decision:
         case _ if observed.is_paused:
             return Hold(f"paused at {observed.share} %", verdict)
         case _ if soaked < policy.soak_seconds:
-            return Hold(f"{policy.soak_seconds - soaked:.0f} s at {observed.share} % to go", verdict)
+            return Hold(f"{policy.soak_seconds - soaked:.0f} s at {observed.share} % to go", verdict, is_soaking=True)
         case Outcome.INCONCLUSIVE:
             return _undecided(observed, policy, soaked, verdict)
         case Outcome.PASS:
@@ -118,7 +122,7 @@ def settled(old: Side, new: Side, policy: Policy, soaked: float) -> Hold | Abort
     if found.outcome is Outcome.FAIL:
         return Abort(verdict, f"since the dispatchers were switched, {verdict.why}")
     if soaked < policy.soak_seconds:
-        return Hold(f"{policy.soak_seconds - soaked:.0f} s of deliveries to go", verdict)
+        return Hold(f"{policy.soak_seconds - soaked:.0f} s of deliveries to go", verdict, is_soaking=True)
     return Finish(verdict, f"deliveries: {found.why}")
 
 

@@ -71,9 +71,11 @@ def test_without_traffic_it_holds_until_it_is_told_otherwise(stories: Stories) -
         for line in canary.stdout:
             if "undecided at 5 %" in line:
                 break
+        explained = stories.ops("explain")
         stories.ops("canary", "--abort", "--yes")
         canary.communicate(timeout=120)
         assert canary.returncode == 1
+    assert re.search(r"its step now: hold: undecided at 5 %.*(no data|too little data)", explained), explained
     assert stories.versions() == before
     until(lambda: stories.load_balancer().green == green)
 
