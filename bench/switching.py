@@ -58,7 +58,7 @@ def measure(inventory: Inventory, version: str, name: str) -> dict[str, object]:
             inventory,
             victims[1],
             "systemctl stop {socket}; systemctl stop --no-block {slot}",
-            "systemctl start {socket} {slot}",
+            "systemctl stop {slot}; systemctl start {socket} {slot}",
         )
         found["ejection of a host that died"] = _death(inventory, name)
     found["takeover from a load balancer that died"] = _takeover(inventory, name)
