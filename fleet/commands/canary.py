@@ -1,5 +1,6 @@
 """`ops.py canary`: a release for a growing share of the publishers, compared with the old one at each step."""
 
+import json as jsonlib
 from contextlib import nullcontext
 from typing import Annotated
 
@@ -7,12 +8,13 @@ import typer
 from rich.table import Table
 
 from fleet import canary as runner
-from fleet import console, interlock
+from fleet import console, interlock, show
 from fleet.commands.change import DryRun, Why, Yes
 from fleet.effects import inventory, release, traffic
 from fleet.effects.inventory import Inventory
 from fleet.effects.synthetic import publishing
 from fleet.errors import FleetError
+from fleet.model import Step
 from fleet.observe import observe
 from fleet.plan import blue_green
 from fleet.plan.canary import Abort, Advance, Decision, Finish, Hold, Policy
@@ -42,6 +44,7 @@ def canary(
     reason: Why = "",
     dry_run: DryRun = False,
     yes: Yes = False,
+    json: Annotated[bool, typer.Option("--json", help="With --dry-run: print the first steps as JSON.")] = False,
 ) -> None:
     """Give a release a growing share of the publishers, and compare both sides at each step.
 
@@ -57,22 +60,35 @@ def canary(
     release.find(version)
     policy = Policy(steps=_steps(steps), soak_seconds=soak, interval_seconds=interval)
     fleet = observe(hosts)
+    first: tuple[Step, ...] = ()
     if runner.is_to_start(fleet, version):
         blue_green.serving(fleet)
-        console.show_plan(fleet, blue_green.start(fleet, version))
+        first = blue_green.start(fleet, version)
+    if json:
+        if not dry_run:
+            raise FleetError("a canary's decisions are told as they come: --json goes with --dry-run")
+        typer.echo(jsonlib.dumps(show.plan_data(first), indent=2))
+        return
+    if first:
+        console.show_plan(fleet, first)
     console.out.print(
         f"Then {', '.join(f'{step} %' for step in policy.steps)} of the publishers, {soak:g} s each at least."
     )
     if dry_run:
         return
     console.confirm(f"Begin with {version}?", yes=yes)
+    _run(hosts, version, policy, blue_green.Policy(ready_seconds=ready), synthetic, reason)
+
+
+def _run(
+    hosts: Inventory, version: str, policy: Policy, colours: blue_green.Policy, synthetic: float, reason: str
+) -> None:
     with (
         reported_change(hosts, "canary", f"to {version}", reason) as change,
         publishing(hosts, synthetic) if synthetic else nullcontext() as probes,
         console.progress() as progress,
     ):
         traffic.change(hosts, hosts.group("loadbalancers"), {"wish": ""})
-        colours = blue_green.Policy(ready_seconds=ready)
         report = runner.run(runner.Run(hosts, version, policy, colours, progress, change, _tell, probes))
         if report.error:
             change.failed(report.error)

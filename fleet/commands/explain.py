@@ -16,7 +16,7 @@ from typer.main import get_command
 
 from fleet import explain as explaining
 from fleet import history, interlock
-from fleet.commands import change
+from fleet.commands import canary, change
 from fleet.console import out
 from fleet.effects import ansible, control, inventory, keepers, ssh
 from fleet.effects import journal as copies
@@ -32,7 +32,7 @@ commands = typer.Typer()
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
-PLANNED = ("rolling-update", "blue-green", "rollback", "scale")
+PLANNED = ("rolling-update", "blue-green", "canary", "rollback", "scale")
 GUARD_STATE = "http://127.0.0.1:9405/state"
 _CONTROL = Path(control.__file__).read_text()
 _COLOURS = {Severity.WRONG: "red", Severity.UNSETTLED: "yellow", Severity.NOTE: "dim"}
@@ -222,7 +222,10 @@ def _staging(stage: Mapping[str, Any]) -> Play:
 
 def _dry_run(verb: str, words: Sequence[str]) -> None:
     """The verb itself, as if it were typed."""
-    get_command(change.commands).main([verb, *words, "--dry-run"], prog_name="./ops.py", standalone_mode=False)
+    commands = typer.Typer()
+    commands.add_typer(change.commands)
+    commands.add_typer(canary.commands)
+    get_command(commands).main([verb, *words, "--dry-run"], prog_name="./ops.py", standalone_mode=False)
 
 
 def _steps(verb: str, words: Sequence[str]) -> list[dict[str, Any]]:

@@ -97,8 +97,9 @@ def test_refuses_what_it_does_not_know_and_says_what_there_is(words: tuple[str, 
 
 
 @pytest.mark.usefixtures("nobody_answers")
-def test_a_plan_takes_what_its_verb_takes_and_fails_as_it_does() -> None:
-    result = typed("plan", "blue-green", "9.9.9", "--soak", "60")
+@pytest.mark.parametrize("verb", ["rolling-update", "blue-green", "canary"])
+def test_a_plan_takes_what_its_verb_takes_and_fails_as_it_does(verb: str) -> None:
+    result = typed("plan", verb, "9.9.9", "--soak", "60")
     assert isinstance(result.exception, FleetError)
     assert "./ops.py build 9.9.9" in str(result.exception)
 
