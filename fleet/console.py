@@ -14,6 +14,7 @@ from fleet.model import Fleet, Report, Step, Timed
 from fleet.perform import Progress
 from fleet.show import describe, fleet_table, plan_lines, summary
 
+PIPED_WIDTH = 200  # who pipes a table into grep wants a row to be a line
 out = Console(highlight=False, soft_wrap=True)
 
 
@@ -46,7 +47,8 @@ def progress(*, quiet: bool = False) -> Iterator[Progress]:
 
 def show_fleet(fleet: Fleet) -> None:
     """The table and its sentence."""
-    out.print(fleet_table(fleet, datetime.now(UTC)))
+    width = None if out.is_terminal else PIPED_WIDTH
+    out.print(fleet_table(fleet, datetime.now(UTC)), width=width)
     out.print(f"\n{summary(fleet)}")
 
 
