@@ -9,6 +9,7 @@ from typing import Never, assert_never
 from fleet import rates
 from fleet.effects import samples, traffic
 from fleet.effects.inventory import Inventory
+from fleet.effects.lease import LeaseLost
 from fleet.effects.synthetic import Probes
 from fleet.errors import FleetError, PlanRefused, StepFailed
 from fleet.interlock import Change
@@ -64,11 +65,7 @@ def run(canary: Run) -> Report:
         canary.tell(share, decision)
         held = _write_hold(canary.change, decision, held)
         if canary.probes:
-            (
-                canary.probes.are_needed.set
-                if steps.is_thin(decision, canary.policy)
-                else canary.probes.are_needed.clear
-            )()
+            canary.probes.need(steps.is_thin(decision, canary.policy))
         match decision:
             case Advance(to):
                 _shift(canary, new, to)
@@ -84,14 +81,22 @@ def run(canary: Run) -> Report:
 
 
 def _write_hold(change: Change, decision: Decision, held: str) -> str:
-    """Why it holds is in the journal, for others to see, once for each reason, whatever the numbers in it."""
+    """Why it holds is in the journal, for others to see, once for each reason, whatever the numbers in it.
+
+    What cannot be written ends no canary: it is tried again at the next look. Raises LeaseLost.
+    """
     holds = f"hold: {decision.why}" if isinstance(decision, Hold) and not decision.is_soaking else ""
     if NUMBERS.sub("", holds) == NUMBERS.sub("", held):
         return held
-    if held:
-        change.step(held, "done")
-    if holds:
-        change.step(holds)
+    try:
+        if held:
+            change.step(held, "done")
+        if holds:
+            change.step(holds)
+    except LeaseLost:
+        raise
+    except FleetError:
+        return held
     return holds
 
 
@@ -204,8 +209,9 @@ def _finish(canary: Run, new: Colour, watch: _Watch) -> Report:
     before = _deliveries(watch.since, fleet) if are_others else Side()
     _do(canary, (switch,))
     _compare_deliveries(canary, switch, before)
-    todo = tuple(rest)
-    return perform(todo, canary.version, canary.inventory, rolling.Policy(), canary.progress, change=canary.change)
+    return perform(
+        tuple(rest), canary.version, canary.inventory, rolling.Policy(), canary.progress, change=canary.change
+    )
 
 
 def _compare_deliveries(canary: Run, switch: Step, before: Side) -> None:
@@ -221,8 +227,10 @@ def _compare_deliveries(canary: Run, switch: Step, before: Side) -> None:
             case Hold():
                 time.sleep(canary.policy.interval_seconds)
             case Abort(_, why):
-                _do(canary, blue_green.undo(fleet, switch, canary.colours))
-                raise StepFailed(f"the canary was given up, and the old side has everything again: {why}")
+                back = blue_green.undo(fleet, switch, canary.colours)
+                _do(canary, back)
+                left = "the old side has everything again" if back else "the old side cannot take it back: it stays"
+                raise StepFailed(f"the canary was given up, and {left}: {why}")
             case Finish():
                 return
             case _:

@@ -27,6 +27,10 @@ class Probes:
     published: int = 0
     failed: int = 0
 
+    def need(self, needed: bool) -> None:
+        """From now on, or no more."""
+        (self.are_needed.set if needed else self.are_needed.clear)()
+
 
 @contextmanager
 def publishing(inventory: Inventory, rate: float) -> Iterator[Probes]:

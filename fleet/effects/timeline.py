@@ -6,8 +6,8 @@ newest first.
 
 Only requests to /v1/ count, each for the version that answered it at last, as its client saw it: it failed if the
 answer was 500 or more, and its latency is the whole time that it took. Where an instance says no version, its colour
-takes its place. Latencies are counted in bins, each 5 % wider
-than the one before, so that those of several load balancers can be added up: a percentile is right within 3 %.
+takes its place. Latencies are counted in bins, each 5 % wider than the one before, so that those of several load
+balancers can be added up: a percentile is right within 3 %.
 """
 
 import json

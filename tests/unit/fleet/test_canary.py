@@ -5,6 +5,7 @@ from typing import cast
 import pytest
 
 from fleet.canary import _write_hold, is_to_start
+from fleet.errors import FleetError
 from fleet.interlock import Change
 from fleet.model import Fleet, Instance, LoadBalancer, Observed, State
 from fleet.plan.canary import Advance, Decision, Hold
@@ -55,3 +56,11 @@ def test_why_it_holds_is_written_once_for_each_reason() -> None:
         ("hold: paused at 5 %", "begun"),
         ("hold: paused at 5 %", "done"),
     ]
+
+
+def test_a_reason_that_no_load_balancer_takes_is_written_at_the_next_look() -> None:
+    class Away(Lines):
+        def step(self, what: str, result: str = "begun") -> None:
+            raise FleetError(f"nobody took {what} {result}")
+
+    assert _write_hold(cast(Change, Away()), Hold("no data: lb-1 is away"), "") == ""
