@@ -7,7 +7,7 @@ from functools import cached_property
 
 from fleet.effects.lease import Holder
 from fleet.history import Change
-from fleet.model import Colour, Dispatcher, Fleet, Host, Instance, Observed
+from fleet.model import Colour, Dispatcher, Fleet, Instance, Observed
 
 Process = Observed[Instance] | Observed[Dispatcher]
 
@@ -60,7 +60,6 @@ class Facts:
     """
 
     fleet: Fleet
-    hosts: tuple[Host, ...] = ()
     guards: Mapping[str, Guard] = field(default_factory=dict)
     holder: Holder | None = None
     lock_unknown: str = ""
@@ -82,7 +81,7 @@ class Facts:
         """Every instance of the inventory, by the address that load balancers know it by."""
         return {
             f"{host.address}:{port}": Instance(host.name, port, colour)
-            for host in self.hosts
+            for host in self.fleet.hosts
             for colour in Colour
             for port in host.ports(colour)
         }
@@ -90,7 +89,7 @@ class Facts:
     @property
     def size(self) -> int:
         """How many web instances the inventory has, of either colour."""
-        return sum(len(host.web_ports) for host in self.hosts)
+        return sum(len(host.web_ports) for host in self.fleet.hosts)
 
     @property
     def is_split(self) -> bool:
@@ -106,5 +105,5 @@ class Facts:
     def names(self) -> tuple[str, ...]:
         """Whatever can be explained by its name."""
         processes: tuple[Process, ...] = (*self.processes, *self.fleet.idle, *self.fleet.strays)
-        hosts = (*(host.name for host in self.hosts), *(each.name for each in self.fleet.load_balancers))
+        hosts = (*(host.name for host in self.fleet.hosts), *(each.name for each in self.fleet.load_balancers))
         return (*hosts, *self.databases, *(str(o.what) for o in processes))

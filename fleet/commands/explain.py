@@ -125,7 +125,6 @@ def _look(hosts: Inventory) -> Facts:
     changes = history.changes(found)
     return Facts(
         fleet.result(),
-        hosts.app_hosts,
         {name: guard for name, guard in guards.result().items() if guard},
         held,
         unknown,

@@ -47,10 +47,11 @@ def a_fleet() -> Fleet:
         version="1.0.0",
         idle=tuple(Observed(Instance(h.name, 3410, Colour.GREEN), State.STOPPED) for h in HOSTS),
         load_balancers=(LoadBalancer("lb-1", 0, peers=peers()), LoadBalancer("lb-2", 0, peers=peers())),
+        hosts=HOSTS,
     )
 
 
-WELL = Facts(a_fleet(), HOSTS, last=DONE, databases=("db-1",))
+WELL = Facts(a_fleet(), last=DONE, databases=("db-1",))
 
 
 def with_instances(
