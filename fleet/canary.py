@@ -47,10 +47,12 @@ class _Watch:
     """What every process had done when the present share began, and how busy the old side was at most until now.
 
     After an interruption it begins anew: the load balancers' logs reach back, the processes' own counts do not.
+    `before` is what the logs say of the old side before the last step: it is read once.
     """
 
     since: Fleet
     usual: float | None = None
+    before: Side | None = None
 
 
 def run(canary: Run) -> Report:
@@ -139,18 +141,19 @@ def _look(canary: Run, new: Colour, watch: _Watch) -> tuple[int, Decision]:
 def _observation(canary: Run, new: Colour, watch: _Watch, found: tuple[LoadBalancer, ...], wish: str) -> Observation:
     share, began = _share(new, found), max(each.since for each in found)
     answer = samples.ask(canary.inventory, began, time.time())
-    at_the_end = share >= 100
-    before = samples.ask(canary.inventory, *steps.window_before(began, canary.policy)) if at_the_end else answer
     now = observe(canary.inventory)
     old_busy, new_busy = (rates.busiest(watch.since, now, colour) for colour in (new.other, new))
-    if not at_the_end:
+    if share < 100:
         watch.usual = max((busy for busy in (watch.usual, old_busy) if busy is not None), default=None)
+    elif watch.before is None:
+        window = samples.ask(canary.inventory, *steps.window_before(began, canary.policy))
+        watch.before = samples.side(window, new.other)
     return Observation(
         share,
         began,
         old=replace(samples.side(answer, new.other), saturation=old_busy),
         new=replace(samples.side(answer, new), saturation=new_busy),
-        before=replace(samples.side(before, new.other), saturation=watch.usual),
+        before=replace(watch.before or Side(), saturation=watch.usual),
         is_paused=wish == "pause",
     )
 

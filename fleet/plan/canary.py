@@ -13,8 +13,10 @@ class Policy:
     """Shares in percent, each held for `soak_seconds` at least, looked at every `interval_seconds`.
 
     An inconclusive step holds for ever; after `patience_seconds` it says so. During the soak or a pause, where many
-    looks are taken, only a difference of `early_confidence` ends the canary. Raises PlanRefused if the steps do not
-    rise to 100.
+    looks are taken, only a difference of `early_confidence` ends the canary. At 100 percent latencies are those of two
+    different times, and differ by the hour and the load, too: `drift_tolerance` takes the place of the judgement's
+    latency tolerance there, and before the end of the soak `early_drift_tolerance`. Raises PlanRefused if the steps do
+    not rise to 100.
     """
 
     steps: tuple[int, ...] = (5, 25, 50, 100)
@@ -22,6 +24,8 @@ class Policy:
     patience_seconds: float = 600.0
     interval_seconds: float = 10.0
     early_confidence: float = 0.999
+    drift_tolerance: float = 2.0
+    early_drift_tolerance: float = 9.0
     judgement: judge.Policy = field(default_factory=judge.Policy)
 
     def __post_init__(self) -> None:
@@ -145,9 +149,12 @@ def window_before(began: float, policy: Policy) -> tuple[float, float]:
 
 def _verdict(observed: Observation, policy: Policy, soaked: float) -> Verdict:
     """Many looks find a difference by chance more often than one, so those that decide nothing yet ask for more."""
-    old = observed.before if observed.share >= 100 else observed.old
     is_early = soaked < policy.soak_seconds or observed.is_paused
-    return judge.judge(old, observed.new, _strictness(policy, is_early=is_early))
+    strictness = _strictness(policy, is_early=is_early)
+    if observed.share < 100:
+        return judge.judge(observed.old, observed.new, strictness)
+    drift = policy.early_drift_tolerance if is_early else policy.drift_tolerance
+    return judge.judge(observed.before, observed.new, replace(strictness, latency_tolerance=drift))
 
 
 def _strictness(policy: Policy, *, is_early: bool) -> judge.Policy:

@@ -12,7 +12,7 @@ from tests.system.test_rollout_blue_green import until
 
 pytestmark = pytest.mark.lab
 
-QUICK = ("--yes", "--soak", "6", "--interval", "1", "--ready", "0")
+QUICK = ("--yes", "--soak", "6", "--interval", "2", "--ready", "0")
 
 
 def test_a_good_release_gets_everything_in_the_end(stories: Stories) -> None:

@@ -26,7 +26,7 @@ POLICY = Policy(soak_seconds=60, patience_seconds=600)
 BEGAN = 1_000_000.0
 GOOD = Side(1_000, 1, tuple(float(20 + n % 10) for n in range(999)))
 BAD = Side(1_000, 100, GOOD.latencies[:900])
-SLOW = replace(GOOD, latencies=tuple(latency * 3 for latency in GOOD.latencies))
+SLOW, SLOWER, SLOWEST = (replace(GOOD, latencies=tuple(each * n for each in GOOD.latencies)) for n in (2, 4, 12))
 DEAD = Side(20, 20)
 FEW = Side(50, 0, GOOD.latencies[:50])
 NONE = Side()
@@ -88,6 +88,10 @@ def said(decision: Decision) -> str:
         pytest.param(60, look(100, old=GOOD), "hold", id="at 100 % what trickles to the old side proves nothing"),
         pytest.param(60, look(100, NONE, NONE, before=GOOD), "hold", id="no data at 100 %"),
         pytest.param(60, look(100, before=GOOD, is_paused=True), "hold", id="paused at 100 %"),
+        pytest.param(60, look(100, SLOW, before=GOOD), "finish", id="another time, another load: it may be that"),
+        pytest.param(59, look(100, SLOWER, before=GOOD), "hold", id="or the moment after the switch"),
+        pytest.param(60, look(100, SLOWER, before=GOOD), "abort", id="but no longer by so much"),
+        pytest.param(10, look(100, SLOWEST, before=GOOD), "abort", id="nor ever by this"),
     ],
 )
 def test_decides(seconds: float, observed: Observation, expected: str) -> None:
