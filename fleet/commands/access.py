@@ -1,4 +1,4 @@
-"""`access`: changes what lets operators in, each host by itself, undone by the host unless it is confirmed."""
+"""`access`: changes what lets operators and publishers in, each host by itself, undone unless it is confirmed."""
 
 import difflib
 from enum import StrEnum
@@ -25,18 +25,21 @@ class Name(StrEnum):
     SSHD = "sshd"
     FIREWALL = "firewall"
     SUDO = "sudo"
+    NGINX = "nginx"
 
 
 @commands.command(epilog="Example: ./ops.py access sshd hardened.conf --host app-1 --dry-run")
 def access(
     subject: Annotated[Name, typer.Argument(help="What the file is for.")],
     file: Annotated[Path, typer.Argument(help="The file that the hosts get, here.", exists=True, dir_okay=False)],
-    host: Annotated[list[str] | None, typer.Option(help="Only this host; may be given again. Default: all.")] = None,
+    host: Annotated[
+        list[str] | None, typer.Option(help="Only this host; may be given again. Default: all that have it.")
+    ] = None,
     reason: Why = "",
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
-    """Install a file for sshd, the firewall or sudo, one host after the other; stop at the first where it goes wrong.
+    """Install a file for sshd, the firewall, sudo or nginx, host after host; stop at the first where it goes wrong.
 
     A host puts the old one back by itself unless a fresh SSH connection, with sudo, confirms the change within 30 s.
     """
@@ -44,7 +47,7 @@ def access(
     if len(content) > LIMIT_KB * 1024:
         raise FleetError(f"{file} is larger than {LIMIT_KB} KB; is it the right one?")
     hosts = inventory.read()
-    names = _chosen(hosts, host or [])
+    names = _chosen(hosts, about, host or [])
     if not _show(hosts, names, about, content) or dry_run:
         return
     console.confirm(f"Change {about.path} on {', '.join(names)}?", yes=yes)
@@ -53,11 +56,15 @@ def access(
     warn(change)
 
 
-def _chosen(hosts: Inventory, wanted: list[str]) -> list[str]:
+def _chosen(hosts: Inventory, subject: Subject, wanted: list[str]) -> list[str]:
     """Application hosts first: there are most of them, and one that goes wrong is missed least."""
-    if unknown := [name for name in wanted if name not in hosts.hosts]:
-        raise FleetError(f"the inventory has no host {', '.join(unknown)}; it has {', '.join(hosts.hosts)}")
-    return [name for name in dict.fromkeys((*hosts.group("app"), *hosts.hosts)) if not wanted or name in wanted]
+    having = tuple(hosts.hosts) if subject.group == "all" else hosts.group(subject.group)
+    if unknown := [name for name in wanted if name not in having]:
+        raise FleetError(
+            f"no host {', '.join(unknown)} in the inventory has {subject.name}; "
+            f"{', '.join(having)} {'has' if len(having) == 1 else 'have'} it"
+        )
+    return [name for name in dict.fromkeys((*hosts.group("app"), *having)) if name in (wanted or having)]
 
 
 def _show(hosts: Inventory, names: list[str], subject: Subject, content: bytes) -> bool:
@@ -80,7 +87,7 @@ def _each(hosts: Inventory, names: list[str], subject: Subject, content: bytes, 
         what = f"{subject.name} on {name}"
         change.step(what)
         try:
-            changed = confirm.change(ask, name, subject, content)
+            changed = confirm.change(ask, name, subject.on(hosts.hosts[name]), content)
         except StepFailed as error:
             untouched = ", ".join(names[number + 1 :])
             raise StepFailed(f"{error}" + (f"\nuntouched: {untouched}" if untouched else ""), error.hosts) from error

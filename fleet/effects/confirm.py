@@ -1,10 +1,10 @@
-"""Changes a file that can lock the operator out; the host puts it back unless a fresh SSH connection confirms it."""
+"""Changes a file that can lock people out; the host puts it back unless a fresh SSH connection confirms it."""
 
 import json
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +27,10 @@ Ask = Callable[[str, str, Mapping[str, Any]], Json]
 
 @dataclass(frozen=True)
 class Subject:
-    """A file that can lock operators out. `check` gets a file's name; the rest is for the host's shell, as root.
+    """A file that can lock people out. `check` gets a file's name; the rest is for the host's shell, as root.
 
     `save` and `undo` run in the folder of the old state: before the change, and after the old file was put back.
-    `keep` runs once the change is confirmed.
+    `keep` runs once the change is confirmed. Only hosts of `group` have it.
     """
 
     name: str
@@ -41,8 +41,37 @@ class Subject:
     undo: str
     save: str = ":"
     keep: str = ":"
+    group: str = "all"
+
+    def on(self, variables: Mapping[str, Any]) -> "Subject":
+        """As a host with these variables has it."""
+        return replace(self, apply=self.apply.replace("@PORT@", str(int(variables.get("nginx_listen_port", 80)))))
 
 
+# The whole configuration with the new file in place of those in its folder.
+_CHECK_NGINX = """
+grep -q 'include /etc/nginx/conf.d/' /etc/nginx/nginx.conf || { echo 'nginx reads no such file; run playbooks/site.yml'; exit 1; }
+sed "s|include /etc/nginx/conf.d/.*;|include $0;|" /etc/nginx/nginx.conf > "$0.whole"
+nginx -t -q -c "$0.whole"
+code=$?
+rm "$0.whole"
+exit $code
+"""
+# Workers that are not shutting down are new ones, so it is the new configuration that answers.
+_APPLY_NGINX = """
+nginx -t -q || exit 1
+workers() { pgrep -xf 'nginx: worker process'; }
+was=$(workers)
+systemctl reload nginx.service || exit 1
+while workers | grep -qxF "$was"; do sleep 0.1; done
+python3 - <<END
+import urllib.request
+try:
+    urllib.request.urlopen("http://127.0.0.1:@PORT@/health/live", timeout=5).close()
+except OSError as error:
+    raise SystemExit(f"/health/live through nginx: {error}")
+END
+"""
 _RELOAD_SSHD = "sshd -t && { systemctl is-active --quiet ssh.socket || systemctl reload-or-restart ssh.service; }"
 SUBJECTS = {
     each.name: each
@@ -61,6 +90,15 @@ SUBJECTS = {
             keep="systemctl enable --quiet nftables.service",
         ),
         Subject("sudo", "/etc/sudoers.d/50-amebo", 0o440, ("visudo", "-c", "-f"), apply="visudo -c", undo=":"),
+        Subject(
+            "nginx",
+            "/etc/nginx/conf.d/50-amebo.conf",
+            0o644,
+            ("sh", "-c", _CHECK_NGINX),
+            apply=_APPLY_NGINX,
+            undo="systemctl reload nginx.service",
+            group="loadbalancers",
+        ),
     )
 }
 

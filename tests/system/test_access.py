@@ -32,9 +32,9 @@ rm {kept}
 """
 
 
-def run(stories: Stories, command: str) -> str:
+def run(stories: Stories, command: str, host: str = HOST) -> str:
     """As root, over a connection of its own."""
-    output = ssh.run(HOST, stories.hosts.hosts[HOST], f"sudo -n sh -c '{command}'")
+    output = ssh.run(host, stories.hosts.hosts[host], f"sudo -n sh -c '{command}'")
     assert output.code == 0, output.stderr
     return output.stdout
 
@@ -84,3 +84,30 @@ def test_a_firewall_that_keeps_the_operator_out_is_undone_by_the_host(stories: S
     wanted.write_text(RULES.replace("22, ", ""))
     assert "as it was before" in stories.ops("access", "firewall", str(wanted), "--host", HOST, "--yes", code=1)
     assert run(stories, "nft list ruleset") == ""
+
+
+@pytest.fixture
+def balancer(stories: Stories) -> Iterator[str]:
+    """A load balancer, without additions to its nginx before and after."""
+    name = stories.hosts.group("loadbalancers")[-1]
+    yield name
+    run(stories, "rm -f /etc/nginx/conf.d/50-amebo.conf && systemctl reload nginx", name)
+
+
+def test_what_keeps_publishers_out_is_undone_at_once_and_what_does_not_stays(
+    stories: Stories, balancer: str, tmp_path: Path
+) -> None:
+    wanted, to_it = tmp_path / "wanted", ("--host", balancer, "--yes")
+    wanted.write_text("deny all;\n")
+    told = stories.ops("access", "nginx", str(wanted), *to_it, code=1)
+    assert "50-amebo.conf is as before. The change failed: /health/live through nginx: HTTP Error 403" in told
+    wanted.write_text("server { listen nowhere of_no_kind; }\n")
+    assert "was not changed: " in stories.ops("access", "nginx", str(wanted), *to_it, code=1)
+    assert run(stories, "ls /etc/nginx/conf.d /var/lib/amebo-pending", balancer).split() == [
+        *("/etc/nginx/conf.d:", "/var/lib/amebo-pending:", "lock")
+    ]
+    wanted.write_text("server { listen 127.0.0.1:8099; return 204; }\n")
+    assert f"{balancer}: changed and confirmed" in stories.ops("access", "nginx", str(wanted), *to_it)
+    asked = 'python3 -c "import urllib.request as u; print(u.urlopen(\\"http://127.0.0.1:%d\\").status)"'
+    assert run(stories, asked % 8099, balancer) == "204\n"
+    assert "all traffic" in stories.ops("status")

@@ -122,7 +122,15 @@ def test_only_the_mode_may_differ(fleet: Fleet) -> None:
 def test_changes_only_the_hosts_that_are_named(fleet: Fleet) -> None:
     assert typed("sshd", fleet.wanted, "--host", "lb-1", "--yes").exit_code == 0
     assert fleet.files() == {"lb-1": NEW, "app-1": None}
-    assert "no host lb-2; it has" in str(typed("sshd", fleet.wanted, "--host", "lb-2", "--yes").exception)
+    refused = typed("sshd", fleet.wanted, "--host", "lb-2", "--yes").exception
+    assert str(refused) == "no host lb-2 in the inventory has sshd; lb-1, app-1 have it"
+
+
+def test_only_load_balancers_have_nginx(fleet: Fleet) -> None:
+    refused = typed("nginx", fleet.wanted, "--host", "app-1", "--yes").exception
+    assert str(refused) == "no host app-1 in the inventory has nginx; lb-1 has it"
+    assert typed("nginx", fleet.wanted, "--yes").output.splitlines()[-1] == "lb-1: changed and confirmed"
+    assert fleet.files() == {"lb-1": NEW, "app-1": None}
 
 
 def test_stops_at_the_first_host_where_it_goes_wrong(fleet: Fleet) -> None:
@@ -151,4 +159,9 @@ def test_refuses_what_is_too_large_to_be_such_a_file(fleet: Fleet) -> None:
 @pytest.mark.parametrize("subject", confirm.SUBJECTS.values(), ids=str)
 def test_every_subject_can_be_typed_and_is_checked_first(subject: Subject) -> None:
     assert access.Name(subject.name)
-    assert subject.check[-1] == "-f"
+    assert " -t" in (words := " ".join(subject.check)) or " -c -f" in words
+
+
+def test_a_load_balancer_is_asked_where_its_publishers_come_in() -> None:
+    assert "http://127.0.0.1:80/health" in confirm.SUBJECTS["nginx"].on({}).apply
+    assert "http://127.0.0.1:8080/health" in confirm.SUBJECTS["nginx"].on({"nginx_listen_port": "8080"}).apply
