@@ -50,7 +50,10 @@ class Subject:
 
 # The whole configuration with the new file in place of those in its folder.
 _CHECK_NGINX = """
-grep -q 'include /etc/nginx/conf.d/' /etc/nginx/nginx.conf || { echo 'nginx reads no such file; run playbooks/site.yml'; exit 1; }
+if ! grep -q 'include /etc/nginx/conf.d/' /etc/nginx/nginx.conf; then
+    echo 'nginx reads no such file yet: run playbooks/site.yml'
+    exit 1
+fi
 sed "s|include /etc/nginx/conf.d/.*;|include $0;|" /etc/nginx/nginx.conf > "$0.whole"
 nginx -t -q -c "$0.whole"
 code=$?

@@ -123,7 +123,7 @@ def test_changes_only_the_hosts_that_are_named(fleet: Fleet) -> None:
     assert typed("sshd", fleet.wanted, "--host", "lb-1", "--yes").exit_code == 0
     assert fleet.files() == {"lb-1": NEW, "app-1": None}
     refused = typed("sshd", fleet.wanted, "--host", "lb-2", "--yes").exception
-    assert str(refused) == "no host lb-2 in the inventory has sshd; lb-1, app-1 have it"
+    assert str(refused) == "no host lb-2 in the inventory has sshd; app-1, lb-1 have it"
 
 
 def test_only_load_balancers_have_nginx(fleet: Fleet) -> None:
