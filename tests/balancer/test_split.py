@@ -9,6 +9,8 @@ import pytest
 from fleet.effects.synthetic import side_words
 from tests.balancer.conftest import Balancer, Instance
 
+WRITTEN = ("/v1/events", "/v1/events/batch", "/v1/applications")
+
 
 def colours(instances: list[Instance]) -> dict[str, int]:
     return {
@@ -77,6 +79,7 @@ def test_maintenance_refuses_writes_and_lets_read(serving: Balancer, instances: 
     assert refused.status == 503
     assert refused.headers["Retry-After"] == "30"
     assert refused.json()["request_id"] == "mine"
+    assert [serving.ask("POST", path).status for path in WRITTEN] == [503] * len(WRITTEN)
     assert serving.ask().status == 200
     assert serving.ask("POST", "/v1/tokens").status == 200
     assert sum(each.asked["POST"] for each in instances) == 1
@@ -85,7 +88,10 @@ def test_maintenance_refuses_writes_and_lets_read(serving: Balancer, instances: 
 def test_maintenance_may_queue_until_it_is_over(serving: Balancer, instances: list[Instance]) -> None:
     serving.change(maintenance="queue")
     answers: list[int] = []
-    waiting = [threading.Thread(target=lambda: answers.append(serving.ask("POST").status)) for _ in range(5)]
+    waiting = [
+        threading.Thread(target=lambda path: answers.append(serving.ask("POST", path).status), args=(path,))
+        for path in WRITTEN
+    ]
     for thread in waiting:
         thread.start()
     assert serving.ask().status == 200
@@ -93,8 +99,8 @@ def test_maintenance_may_queue_until_it_is_over(serving: Balancer, instances: li
     serving.change(maintenance="off")
     for thread in waiting:
         thread.join()
-    assert answers == [200] * 5
-    assert sum(each.asked["POST"] for each in instances) == 5
+    assert answers == [200] * len(WRITTEN)
+    assert sum(each.asked["POST"] for each in instances) == len(WRITTEN)
 
 
 @pytest.mark.parametrize("settings", [{"nginx_queue_seconds": 0.3}])
