@@ -70,9 +70,9 @@ while workers | grep -qxF "$was"; do sleep 0.1; done
 python3 - <<END
 import urllib.request
 try:
-    urllib.request.urlopen("http://127.0.0.1:@PORT@/health/live", timeout=5).close()
+    urllib.request.urlopen("http://127.0.0.1:@PORT@/health", timeout=5).close()
 except OSError as error:
-    raise SystemExit(f"/health/live through nginx: {error}")
+    raise SystemExit(f"/health through nginx: {error}")
 END
 """
 _RELOAD_SSHD = "sshd -t && { systemctl is-active --quiet ssh.socket || systemctl reload-or-restart ssh.service; }"

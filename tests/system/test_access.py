@@ -100,7 +100,7 @@ def test_what_keeps_publishers_out_is_undone_at_once_and_what_does_not_stays(
     wanted, to_it = tmp_path / "wanted", ("--host", balancer, "--yes")
     wanted.write_text("deny all;\n")
     told = stories.ops("access", "nginx", str(wanted), *to_it, code=1)
-    assert "50-amebo.conf is as before. The change failed: /health/live through nginx: HTTP Error 403" in told
+    assert "50-amebo.conf is as before. The change failed: /health through nginx: HTTP Error 403" in told
     wanted.write_text("server { listen nowhere of_no_kind; }\n")
     assert "was not changed: " in stories.ops("access", "nginx", str(wanted), *to_it, code=1)
     assert run(stories, "ls /etc/nginx/conf.d /var/lib/amebo-pending", balancer).split() == [
