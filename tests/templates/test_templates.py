@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from app.storage.connection import is_well_formed
 from tests.rendering import TEMPLATES, render, render_one
 
 
@@ -102,6 +103,21 @@ def test_postgresql_lets_in_whom_it_is_told_and_only_by_scram() -> None:
 def test_a_login_holds_any_character() -> None:
     dsn = settings(render_one("service.env.j2"))["AMEBO_DSN"]
     assert dsn == '"postgresql://amebo_service:a%2Fb%3Ac%40d@192.0.2.5:5432/amebo"'
+
+
+@pytest.mark.parametrize(
+    ("host", "database"),
+    [
+        ("db.example", "db.example:5432/amebo"),
+        ("192.0.2.5:6432", "192.0.2.5:6432/amebo"),
+        ("192.0.2.5, 192.0.2.6:5433", "192.0.2.5:5432,192.0.2.6:5433/amebo?target_session_attrs=read-write"),
+    ],
+)
+def test_of_several_servers_it_is_the_one_that_may_be_written_to(host: str, database: str) -> None:
+    for name in ("service.env.j2", "owner.env.j2"):
+        dsn = settings(render_one(name, amebo_database_host=host))["AMEBO_DSN"].strip('"')
+        assert dsn.rpartition("@")[2] == database
+        assert is_well_formed(dsn)
 
 
 def test_migrations_know_the_roles_that_they_grant_to() -> None:
