@@ -22,6 +22,8 @@ from app.model import Delivery, Status, Subscription
 from app.storage import connection, postgres
 from app.storage.migrate import MIGRATIONS, REQUIRED, migrate
 from app.storage.postgres import Pool, PostgresStorage
+from app.storage.postgres.upkeep import HEALTH_SECONDS
+from roles.guard.files.guard.model import Policy
 from tests.contract.examples import ADMIN, application, claim, paused, publish, shop
 from tests.contract.processes import until
 
@@ -140,6 +142,10 @@ def test_while_the_database_is_away_it_says_so_soon_and_recovers_by_itself(clust
     finally:
         cluster.start()
     until(lambda: health.ready()[0])
+
+
+def test_it_says_so_before_the_guard_takes_it_for_silent() -> None:
+    assert Policy().probe_timeout > HEALTH_SECONDS
 
 
 def test_a_backend_that_hangs_keeps_nobody_waiting(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ HOST = "db-1"
 PREPARE = """
 set -e
 V=$(ls /etc/postgresql)
-COPY="sudo -u postgres pg_basebackup -h /run/postgresql -X stream -R"
+COPY="sudo -u postgres pg_basebackup -h /run/postgresql -X stream -c fast -R"
 etc=/etc/postgresql/$V data=/var/lib/postgresql/$V
 sql() { sudo -u postgres psql -qtA -p $1 -c "$2"; }
 """

@@ -113,8 +113,8 @@ class Database:
             return done
 
     @contextmanager
-    def _connection(self) -> Iterator[Connection[Any]]:
-        with _connected(self._pool) as connection:
+    def _connection(self, patience: float | None = None) -> Iterator[Connection[Any]]:
+        with _connected(self._pool, patience) as connection:
             yield connection
 
 
@@ -140,9 +140,10 @@ def in_use(message: str) -> Iterator[None]:
 
 
 @contextmanager
-def _connected(pool: Pool) -> Iterator[Connection[Any]]:
+def _connected(pool: Pool, patience: float | None = None) -> Iterator[Connection[Any]]:
+    """Waits for a free one for so many seconds, else for as long as the pool says."""
     try:
-        with pool.connection() as connection:
+        with pool.connection(patience) as connection:
             yield connection
     except (PoolTimeout, PoolClosed) as error:
         raise Unavailable("the database does not answer; try again in a moment") from error

@@ -8,15 +8,19 @@ from psycopg import errors
 from psycopg.rows import dict_row, kwargs_row
 
 from app.model import Minute
-from app.storage.postgres.database import Database
+from app.storage.postgres.database import Database, row
+
+HEALTH_SECONDS = 0.7  # for a connection
 
 
 class PostgresUpkeep(Database):
     """The port Upkeep."""
 
     def schema_version(self) -> int:
+        """Says soon that the database is away: who asks for health, such as the guard, waits for less than a second."""
         try:
-            return int(self._one("schema_version", {}, dict_row)["version"])
+            with self._connection(HEALTH_SECONDS) as connection:
+                return int((row(connection, "schema_version", {}) or {"version": 0})["version"])
         except errors.UndefinedTable:
             return 0
 

@@ -169,6 +169,17 @@ def test_a_network_that_fails_for_most_ejects_nobody() -> None:
     assert fleet.out() == []
 
 
+@pytest.mark.parametrize("why", [DATABASE, "silent"])
+def test_what_all_shared_may_end_for_one_later_than_for_another(why: str) -> None:
+    fleet = a_fleet()
+    failing: Log = dict.fromkeys(fleet.placed, (20, 20))
+    fleet.run(5, dict.fromkeys(fleet.placed, why), failing)
+    fleet.run(8, {"b1": why, "b2": why}, {"b1": (5, 5), "b2": (5, 5), "b3": (50, 0), "b4": (50, 0)})
+    assert fleet.out() == []
+    fleet.run(3, {"b1": why})
+    assert fleet.out() == ["b1"]
+
+
 def test_panic_says_that_a_bad_one_is_kept_and_why() -> None:
     fleet = a_fleet(blue=2)
     fleet.run(3, REFUSED)

@@ -123,24 +123,34 @@ def _are_most(some: int, all_: int) -> bool:
 
 
 def _judged(group: _Group, observed: Observed, policy: Policy, now: float, *, shared: bool) -> dict[str, Watch]:
-    faults = evidence.faults(group.free, observed, policy, now)
     frozen = shared or _are_most(sum(watch.failing > 0 for watch in group.counted), len(group.counted))
+    free = {a: replace(watch, shared=now) if frozen and watch.failing else watch for a, watch in group.free.items()}
+    faults = evidence.faults(free, observed, policy, now)
     placed = observed.traffic.instances
     watches = {
         address: watch
-        if frozen and watch.state is State.HALF_OPEN
+        if watch.state is State.HALF_OPEN and (frozen or _is_excused(watch, policy, now))
         else _moved(watch, placed[address], fault, policy, now)
-        for address, watch, fault in ((a, watch, faults.get(a)) for a, watch in group.free.items())
+        for address, watch, fault in ((a, watch, faults.get(a)) for a, watch in free.items())
     }
     if shared:
         watches |= {address: _closed(watch, now) for address, watch in watches.items() if _was_misjudged(watch)}
     allowed = group.allowed_out(policy)
     if not frozen:
         room = allowed - len(_out(watches))
-        bad = sorted((fault, a) for a, fault in faults.items() if watches[a].state is State.CLOSED)
+        bad = sorted((fault, a) for a, fault in faults.items() if _may_go(watches[a], policy, now))
         watches |= {address: _ejected(watches[address], fault.why, now) for fault, address in bad[: max(0, room)]}
     surplus = len(_out(watches)) - allowed
     return watches | {a: _closed(watches[a], now) for a in _best(watches)[: max(0, surplus)]}
+
+
+def _may_go(watch: Watch, policy: Policy, now: float) -> bool:
+    return watch.state is State.CLOSED and not _is_excused(watch, policy, now)
+
+
+def _is_excused(watch: Watch, policy: Policy, now: float) -> bool:
+    """What most shared ends for one sooner than for another: who has failed ever since gets time to follow."""
+    return watch.failing > 0 and now - watch.shared < policy.wait
 
 
 def _moved(watch: Watch, placed: Placed, fault: evidence.Fault | None, policy: Policy, now: float) -> Watch:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from math import inf
 
 DATABASE = "database unreachable"  # in an instance's own words: the one fault that they can only share
 FULL = 100
@@ -139,7 +140,7 @@ class Watch:
     """What is known of one instance: its state since when and why, probes in a row, how often it went in a row.
 
     `why` of a closed one says what it is kept in spite of. `step` is its place among the policy's weights on the way
-    back, `stepped` the time when it came there.
+    back, `stepped` the time when it came there. `shared` is when it last failed together with most others.
     """
 
     state: State
@@ -150,6 +151,7 @@ class Watch:
     ejections: int = 0
     step: int = 0
     stepped: float = 0.0
+    shared: float = -inf
 
 
 @dataclass(frozen=True)
