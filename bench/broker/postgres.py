@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import psycopg
 from psycopg.rows import TupleRow
-from psycopg.sql import SQL, Identifier
+from psycopg.sql import SQL, Identifier, Literal
 
 from app.cluster import Cluster, throwaway
 
@@ -41,6 +41,13 @@ class Durable(Cluster):
         options = {**SETTINGS, "unix_socket_directories": str(self.folder)}
         words = " ".join(f"-c {name}={value}" for name, value in options.items())
         self._run("pg_ctl", "start", "--wait", "-D", "data", "-l", "log", "-o", words)
+
+    def delay_flushes(self, milliseconds: int) -> None:
+        """Let each flush of the WAL take longer by so much, whoever waits for it; 0 as the disk takes."""
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET commit_siblings = 0")
+            connection.execute(SQL("ALTER SYSTEM SET commit_delay = {}").format(Literal(milliseconds * 1000)))
+            connection.execute("SELECT pg_reload_conf()")
 
     def database(self, name: str) -> "Database":
         """A new, empty one."""

@@ -1,8 +1,11 @@
 """Publishing through one web process, 16 and 64 connections, one subscription, no dispatcher: beside the peer.
 
 The batch route is held against what PostgreSQL can do by itself: single INSERTs of the same payload by pgbench; and
-single events also against what any service in Falcon under waitress can answer.
+single events also against what any service in Falcon under waitress can answer. All but that a second time with flushes
+that take longer: how quick the disk is decides what a commit for each event costs, and what sharing commits is worth.
 """
+
+from dataclasses import dataclass
 
 from bench.broker import load
 from bench.broker.bare import bare
@@ -14,26 +17,49 @@ from bench.broker.service import service
 
 CONNECTIONS = (16, 64)
 BATCHES = (1, 4)
+SLOWER_MS = 2  # as a volume in a network takes, or a standby that each commit waits for
 NOWHERE = "http://127.0.0.1:9"  # nobody delivers, so nobody need listen
+
+
+@dataclass(frozen=True)
+class _Found:
+    """On one disk: ours and the peer's by connections, batches, and inserts a second."""
+
+    ours: dict[int, Pace]
+    batches: dict[int, Pace]
+    theirs: dict[int, Pace]
+    limit: float
+
+    def lines(self, where: str = "") -> list[Line]:
+        beside = [_beside_peer(where, count, self.ours[count], self.theirs[count]) for count in CONNECTIONS]
+        return [line for lines in beside for line in lines] + [
+            _beside_limit(where, count, pace, self.limit) for count, pace in self.batches.items()
+        ]
+
+    @property
+    def details(self) -> dict[str, object]:
+        return {"ours": _each(self.ours), "peer": _each(self.theirs), "batch": _each(self.batches)}
 
 
 def measure(cluster: Durable, *, quick: bool) -> Findings:
     seconds = 3 if quick else 20
-    ours, batches = _ours(cluster.database("publish_ours"), seconds)
-    theirs = _theirs(cluster.database("publish_peer"), seconds)
-    limit = inserts_a_second(cluster.database("publish_limit"), load.payload(), seconds)
-    nothing = _nothing(seconds)
-    lines = [line for count in CONNECTIONS for line in _beside_peer(count, ours[count], theirs[count])]
-    lines += [_beside_nothing(count, ours[count], nothing[count]) for count in CONNECTIONS]
-    lines += [_beside_limit(count, pace, limit) for count, pace in batches.items()]
-    details = {
-        "seconds": seconds,
-        "ours": _each(ours),
-        "peer": _each(theirs),
-        "batch": _each(batches),
-        "nothing": _each(nothing),
-    }
+    plain, nothing = _found(cluster, "publish", seconds), _nothing(seconds)
+    cluster.delay_flushes(SLOWER_MS)
+    slower = _found(cluster, "publish_slower", seconds)
+    cluster.delay_flushes(0)
+    lines = [
+        *plain.lines(),
+        *(_beside_nothing(count, plain.ours[count], nothing[count]) for count in CONNECTIONS),
+        *slower.lines(f"flush +{SLOWER_MS} ms: "),
+    ]
+    details = {"seconds": seconds, **plain.details, "nothing": _each(nothing), "slower": slower.details}
     return Findings("Publish, one web process", tuple(lines), details)
+
+
+def _found(cluster: Durable, name: str, seconds: int) -> _Found:
+    ours, batches = _ours(cluster.database(f"{name}_ours"), seconds)
+    theirs = _theirs(cluster.database(f"{name}_peer"), seconds)
+    return _Found(ours, batches, theirs, inserts_a_second(cluster.database(f"{name}_limit"), load.payload(), seconds))
 
 
 def _ours(database: Database, seconds: int) -> tuple[dict[int, Pace], dict[int, Pace]]:
@@ -80,8 +106,8 @@ def _beside_nothing(connections: int, ours: Pace, nothing: Pace) -> Line:
     return Line(f"{connections} connections, of the most", ours.rate, "events/s", nothing.rate, "nothing behind it")
 
 
-def _beside_peer(connections: int, ours: Pace, theirs: Pace) -> tuple[Line, ...]:
-    where = f"{connections} connections"
+def _beside_peer(where: str, connections: int, ours: Pace, theirs: Pace) -> tuple[Line, ...]:
+    where = f"{where}{connections} connections"
     return (
         Line(f"{where}, rate", ours.rate, "events/s", theirs.rate, "peer", target=8),
         Line(f"{where}, p50", ours.p50, "ms", theirs.p50, "peer"),
@@ -90,8 +116,8 @@ def _beside_peer(connections: int, ours: Pace, theirs: Pace) -> tuple[Line, ...]
     )
 
 
-def _beside_limit(connections: int, pace: Pace, limit: float) -> Line:
-    what = f"batches of {load.BATCH:,}, {connections} connection{'s' if connections > 1 else ''}"
+def _beside_limit(where: str, connections: int, pace: Pace, limit: float) -> Line:
+    what = f"{where}batches of {load.BATCH:,}, {connections} connection{'s' if connections > 1 else ''}"
     return Line(what, pace.rate * load.BATCH, "events/s", limit, "pgbench", target=2)
 
 

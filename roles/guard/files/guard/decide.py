@@ -124,7 +124,7 @@ def _are_most(some: int, all_: int) -> bool:
 
 def _judged(group: _Group, observed: Observed, policy: Policy, now: float, *, shared: bool) -> dict[str, Watch]:
     frozen = shared or _are_most(sum(watch.failing > 0 for watch in group.counted), len(group.counted))
-    free = {a: replace(watch, shared=now) if frozen and watch.failing else watch for a, watch in group.free.items()}
+    free = {a: _forgiven(watch, policy, now, frozen=frozen) for a, watch in group.free.items()}
     faults = evidence.faults(free, observed, policy, now)
     placed = observed.traffic.instances
     watches = {
@@ -146,6 +146,12 @@ def _judged(group: _Group, observed: Observed, policy: Policy, now: float, *, sh
 
 def _may_go(watch: Watch, policy: Policy, now: float) -> bool:
     return watch.state is State.CLOSED and not _is_excused(watch, policy, now)
+
+
+def _forgiven(watch: Watch, policy: Policy, now: float, *, frozen: bool) -> Watch:
+    if frozen and watch.failing:
+        return replace(watch, shared=now, forgiven=now)
+    return replace(watch, forgiven=now) if _is_excused(watch, policy, now) else watch
 
 
 def _is_excused(watch: Watch, policy: Policy, now: float) -> bool:

@@ -55,10 +55,10 @@ def _least(policy: Policy, *, trial: bool, is_avoided: bool) -> int:
 
 
 def _tallies(watches: Mapping[str, Watch], turns: tuple[Turn, ...], after: float) -> dict[str, Tally]:
-    """What each did since then, and since it is in its state: what led to an ejection does not count twice."""
+    """What each did since then, as far as it counts."""
     return {
         address: sum(
-            (turn.tallies[address] for turn in turns if turn.at > max(after, watch.since) and address in turn.tallies),
+            (turn.tallies[address] for turn in turns if turn.at > max(after, watch.clean) and address in turn.tallies),
             Tally(),
         )
         for address, watch in watches.items()

@@ -82,7 +82,7 @@ class Guard:
     def _decide(self, traffic: Traffic, probes: Mapping[str, Probe]) -> Decision:
         now, at = time.monotonic(), time.time()
         before = self._watches()
-        since = {address: at - now + watch.since for address, watch in before.items()}
+        since = {address: at - now + watch.clean for address, watch in before.items()}
         found = tally(self._tries(), since, SAMPLE if self._policy.slow_factor else 0)
         oldest = now - max(self._policy.windows)
         self._turns = (*(turn for turn in self._turns if turn.at > oldest), Turn(now, found))

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from math import inf
 
 DATABASE = "database unreachable"  # in an instance's own words: the one fault that they can only share
 FULL = 100
@@ -140,7 +139,8 @@ class Watch:
     """What is known of one instance: its state since when and why, probes in a row, how often it went in a row.
 
     `why` of a closed one says what it is kept in spite of. `step` is its place among the policy's weights on the way
-    back, `stepped` the time when it came there. `shared` is when it last failed together with most others.
+    back, `stepped` the time when it came there. `shared` is when it last failed together with most others,
+    `forgiven` when it last failed and was not blamed for that.
     """
 
     state: State
@@ -151,7 +151,13 @@ class Watch:
     ejections: int = 0
     step: int = 0
     stepped: float = 0.0
-    shared: float = -inf
+    shared: float = float("-inf")
+    forgiven: float = float("-inf")
+
+    @property
+    def clean(self) -> float:
+        """Since when its requests count: what led to its state does not count twice, what is forgiven not at all."""
+        return max(self.since, self.forgiven)
 
 
 @dataclass(frozen=True)
