@@ -73,6 +73,7 @@ def test_after_its_time_the_old_colour_is_stopped_and_the_way_back_is_a_deployme
     assert_nothing_lost(traffic)
 
 
+@pytest.mark.thorough
 def test_of_two_operators_one_is_told_who_is_at_work(stories: Stories) -> None:
     before, version = stories.versions(), stories.build()
     argv = [sys.executable, "ops.py", "blue-green", version, "--yes", "--ready", "0", "--reason", "first"]
