@@ -2,7 +2,7 @@
 
 The batch route is held against what PostgreSQL can do by itself: single INSERTs of the same payload by pgbench; and
 single events also against what any service in Falcon under waitress can answer. All but that a second time with flushes
-that take longer: how quick the disk is decides what a commit for each event costs, and what sharing commits is worth.
+that take longer, to see what a slower disk costs each.
 """
 
 from dataclasses import dataclass

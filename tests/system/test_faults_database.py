@@ -73,11 +73,13 @@ def two_servers(stories: Stories, on_its_host: Callable[[str], None]) -> Iterato
     settings = ROOT / "inventory" / LAB / "group_vars/app/main.yml"
     usual, address = settings.read_text(), stories.hosts.hosts[HOST]["ansible_host"]
     on_its_host(SECOND_SERVER)
-    settings.write_text(f'{usual}amebo_database_host: "{address},{address}:5433"\n')
-    stories.play("deploy")
-    yield
-    on_its_host(AS_BEFORE)
-    settings.write_text(usual)
+    try:
+        settings.write_text(f'{usual}amebo_database_host: "{address},{address}:5433"\n')
+        stories.play("deploy")
+        yield
+    finally:
+        settings.write_text(usual)
+        on_its_host(AS_BEFORE)
     stories.play("deploy")
     assert set(stories.versions()) == {stories.inventory().version}
 

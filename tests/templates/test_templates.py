@@ -109,6 +109,7 @@ def test_a_login_holds_any_character() -> None:
     ("host", "database"),
     [
         ("db.example", "db.example:5432/amebo"),
+        ("[2001:db8::5]", "[2001:db8::5]:5432/amebo"),
         ("192.0.2.5:6432", "192.0.2.5:6432/amebo"),
         ("192.0.2.5, 192.0.2.6:5433", "192.0.2.5:5432,192.0.2.6:5433/amebo?target_session_attrs=read-write"),
     ],
