@@ -22,8 +22,9 @@ from app.console import add_console
 from app.credentials import Administrator, SignIn, Tokens
 from app.delivery.guard import Guard
 from app.errors import AmeboError
+from app.fibers import offload
 from app.health import Health
-from app.http import Services, create_app, create_status_app
+from app.http import Services, create_app, create_status_app, is_quick
 from app.http.limits import Limits
 from app.minutes import Minutes
 from app.model import Published
@@ -43,7 +44,7 @@ def run_web(chosen: Settings) -> None:
     settings.require(chosen, "dsn", "secret")
     with _storage(chosen, chosen.pool_size) as storage:
         waker, minutes = Waker(chosen.dsn), Minutes(storage)
-        commit = GroupCommit(storage.publish, chosen.commit_most, chosen.commit_window / 1000)
+        commit = GroupCommit(storage.publish, chosen.commit_most)
         services = compose(chosen, storage, commit.publish, waker.wake, minutes, _health(chosen, storage))
         metrics.Backlog(services.broker.backlog)
         metrics.Pool(storage.pool_state)
@@ -53,7 +54,7 @@ def run_web(chosen: Settings) -> None:
         app = create_app(services)
         if chosen.console:
             add_console(app, services, chosen.secret)
-        server = web.Server(app, chosen, services.health)
+        server = web.Server(app, chosen, services.health, is_quick)
         web.serve_status(create_status_app(services.health), chosen.status_socket)
         server.run()
         for helper in reversed(helpers):
@@ -75,7 +76,7 @@ def compose(
         if minutes is not None:
             minutes.published(published)
 
-    catalogues = Catalogues(storage, lambda schemata: schema.compiled(schemata).violations)
+    catalogues = Catalogues(storage, lambda schemata: schema.compiled(schemata).violations, offload)
     return Services(
         broker=Broker(storage, wake),
         publisher=Publisher(catalogues, commit or storage.publish, wake, count),

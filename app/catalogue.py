@@ -5,14 +5,22 @@ Nothing is stored that was checked against another revision of the registry than
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from threading import Lock
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from app.errors import Violation
 from app.model import Action, Application, Json, Permission
 from app.ports import Registrations
 
+Result = TypeVar("Result")
 Check = Callable[[object, str], tuple[Violation, ...]]
+
+
+class Ask(Protocol):
+    """Does what may take its time, and returns what comes of it."""
+
+    def __call__(self, work: Callable[[], Result], /) -> Result: ...
 
 
 class Lookup(Protocol):
@@ -34,8 +42,9 @@ class Known:
 class Catalogue:
     """The registry as of one revision, filled as it is asked; what is not there is asked for each time."""
 
-    def __init__(self, storage: Registrations, compiled: Callable[[Json], Check]) -> None:
+    def __init__(self, storage: Registrations, compiled: Callable[[Json], Check], ask: Ask) -> None:
         self.revision = storage.revision()  # before anything is read, so that nothing read can be older
+        self._ask = ask
         self._storage = storage
         self._compiled = compiled
         self._applications: dict[str | bytes, Application] = {}
@@ -43,16 +52,19 @@ class Catalogue:
 
     def application(self, name: str) -> Application | None:
         known = self._applications.get(name)
-        return known or self._keep(name, self._storage.application(name))
+        return known or self._keep(name, partial(self._storage.application, name))
 
     def application_by_apikey(self, apikey_hash: bytes) -> Application | None:
         known = self._applications.get(apikey_hash)
-        return known or self._keep(apikey_hash, self._storage.application_by_apikey(apikey_hash))
+        return known or self._keep(apikey_hash, partial(self._storage.application_by_apikey, apikey_hash))
 
     def action(self, name: str) -> Known | None:
-        known = self._actions.get(name)
-        if known is not None:
-            return known
+        return self._actions.get(name) or self._ask(partial(self._read_action, name))
+
+    def is_current(self) -> bool:
+        return self._ask(self._storage.revision) == self.revision
+
+    def _read_action(self, name: str) -> Known | None:
         action = self._storage.action(name)
         if action is None:
             return None
@@ -60,19 +72,25 @@ class Catalogue:
         publishers = frozenset(each.application for each in grants if each.permission is Permission.PUBLISH)
         return self._actions.setdefault(name, Known(action, self._compiled(action.schemata), publishers))
 
-    def is_current(self) -> bool:
-        return self._storage.revision() == self.revision
-
-    def _keep(self, key: str | bytes, found: Application | None) -> Application | None:
+    def _keep(self, key: str | bytes, read: Callable[[], Application | None]) -> Application | None:
+        found = self._ask(read)
         return None if found is None else self._applications.setdefault(key, found)
 
 
-class Catalogues:
-    """The present catalogue; who finds that it is not any more asks for the next."""
+def _at_once(work: Callable[[], Result], /) -> Result:
+    return work()
 
-    def __init__(self, storage: Registrations, compiled: Callable[[Json], Check]) -> None:
+
+class Catalogues:
+    """The present catalogue; who finds that it is not any more asks for the next.
+
+    `ask` is how the storage is asked: whoever must not wait may have it done elsewhere.
+    """
+
+    def __init__(self, storage: Registrations, compiled: Callable[[Json], Check], ask: Ask = _at_once) -> None:
         self._storage = storage
         self._compiled = compiled
+        self._ask = ask
         self._lock = Lock()
         self._present: Catalogue | None = None
 
@@ -81,7 +99,10 @@ class Catalogues:
 
     def after(self, stale: Catalogue | None) -> Catalogue:
         """The one after `stale`; many may find out at once, and one of them reads it."""
+        return self._ask(partial(self._after, stale))
+
+    def _after(self, stale: Catalogue | None) -> Catalogue:
         with self._lock:
             if self._present is None or self._present is stale:
-                self._present = Catalogue(self._storage, self._compiled)
+                self._present = Catalogue(self._storage, self._compiled, self._ask)
             return self._present

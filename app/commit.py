@@ -1,45 +1,42 @@
 """Group commit: publishes that come together share one transaction, and each is answered after it is committed."""
 
 import threading
-import time
 from collections import deque
 from collections.abc import Sequence
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 
 from app.errors import Malformed
+from app.fibers import Signal, later
 from app.metrics import COMMIT_BATCH
 from app.model import Publication, Published
 from app.publishing import Commit
 
-MEMORY = 16  # batches by which it is told whether somebody publishes alone
 Result = tuple[Published | None, ...]
 
 
 class Waiting:
-    """A request that waits for the commit; `done` is held until there is a result or an error."""
+    """A request that waits for the commit; `done` is given when there is a result or an error."""
 
     def __init__(self, publications: Sequence[Publication]) -> None:
         self.publications = publications
         self.result: Result = ()
         self.error: BaseException | None = None
-        self.done = threading.Lock()
-        self.done.acquire()
+        self.done = Signal()
 
 
 class GroupCommit:
     """Collects up to `most` events and stores them with one `commit`.
 
-    While one batch is being committed the next comes together. It waits for as many as one of the last had, `window`
-    seconds at most: who publishes alone never waits, and many at once share a commit. A request with more events than
-    `most` is a batch of its own.
+    While one batch is being committed the next comes together, and what the loop reads in one turn is one batch at
+    least: who publishes alone never waits, and many at once share a commit. A request with more events than `most` is a
+    batch of its own.
     """
 
-    def __init__(self, commit: Commit, most: int, window: float) -> None:
+    def __init__(self, commit: Commit, most: int) -> None:
         self._commit = commit
         self._most = most
-        self._window = window
-        self._recent = deque([1], maxlen=MEMORY)
-        self._queue: SimpleQueue[Waiting | None] = SimpleQueue()
+        self._waiting: deque[Waiting] = deque()
+        self._bell: SimpleQueue[bool] = SimpleQueue()  # True when there may be work, False to end
         self._thread = threading.Thread(target=self._run, name="commit", daemon=True)
 
     def start(self) -> None:
@@ -47,7 +44,7 @@ class GroupCommit:
 
     def stop(self) -> None:
         """Commit what is queued, and end."""
-        self._queue.put(None)
+        self._bell.put(False)
         self._thread.join(timeout=10)
 
     def publish(self, publications: Sequence[Publication]) -> Result:
@@ -56,40 +53,32 @@ class GroupCommit:
             COMMIT_BATCH.observe(len(publications))
             return self._commit(publications)
         waiting = Waiting(publications)
-        self._queue.put(waiting)
-        waiting.done.acquire()
+        self._waiting.append(waiting)
+        later(self._ring)
+        waiting.done.wait()
         if waiting.error is not None:
             raise waiting.error
         return waiting.result
 
-    def _run(self) -> None:
-        ended = False
-        while not ended:
-            first = self._queue.get()
-            batch = [] if first is None else self._collect(first)
-            ended = first is None or batch[-1] is None
-            self._settle([each for each in batch if each is not None])
+    def _ring(self) -> None:
+        self._bell.put(True)
 
-    def _collect(self, first: Waiting) -> list[Waiting | None]:
-        batch: list[Waiting | None] = [first]
-        expected = max(self._recent)
-        many, deadline = len(first.publications), time.monotonic() + self._window
-        while many < self._most:
-            patience = deadline - time.monotonic() if many < expected else 0.0
-            try:
-                batch.append(self._queue.get(patience > 0, patience))
-            except Empty:
-                break
-            following = batch[-1]
-            if following is None:
-                break
-            many += len(following.publications)
-        self._recent.append(many)
+    def _run(self) -> None:
+        goes_on = True
+        while goes_on:
+            goes_on = self._bell.get()
+            while batch := self._collect():
+                self._settle(batch)
+
+    def _collect(self) -> list[Waiting]:
+        batch: list[Waiting] = []
+        many = 0
+        while self._waiting and (not batch or many + len(self._waiting[0].publications) <= self._most):
+            batch.append(self._waiting.popleft())
+            many += len(batch[-1].publications)
         return batch
 
     def _settle(self, batch: list[Waiting]) -> None:
-        if not batch:
-            return
         together = [publication for waiting in batch for publication in waiting.publications]
         COMMIT_BATCH.observe(len(together))
         try:
@@ -102,7 +91,7 @@ class GroupCommit:
             for waiting in batch:
                 waiting.error = error
         for waiting in batch:
-            waiting.done.release()
+            waiting.done.give()
 
     def _settle_each(self, batch: list[Waiting]) -> None:
         """One of them cannot be stored, and the others shall not suffer for it."""

@@ -24,6 +24,7 @@ LARGEST_REQUEST = 8 * 1024 * 1024  # what is larger never reaches the service, w
 TICK = 1.0
 IDENT = f"amebo/{__version__}"  # load balancers log it, and hide it from clients
 App = Callable[..., Any]
+IsQuick = Callable[[str, str, int], bool]  # of a request's method, path and length: it needs no thread of its own
 log = logging.getLogger("amebo.web")
 
 
@@ -35,7 +36,7 @@ class Server:
     at the moment when its client sends a request would lose that request.
     """
 
-    def __init__(self, app: App, settings: Settings, health: Health) -> None:
+    def __init__(self, app: App, settings: Settings, health: Health, is_quick: IsQuick = lambda *_: False) -> None:
         _allow_files(settings.connections)
         inherited = systemd.listen_sockets()
         self._keeps_listening = bool(inherited)  # systemd and the next process go on with these
@@ -53,10 +54,13 @@ class Server:
             ident=IDENT,
         )
         self._listeners = [each for each in self._map.values() if isinstance(each, BaseWSGIServer)]
-        self._loop = Loop(self._map)
+        self._loop = Loop(self._map, settings.threads)
+        self._is_quick = is_quick
+        self._to_threads = self._listeners[0].task_dispatcher.add_task
         self._wake = self._listeners[0].pull_trigger
         for listener in self._listeners:
             listener.channel_class, listener.health, listener.loop = Channel, health, self._loop
+            listener.add_task = self._serve
             listener.pull_trigger = _nothing  # threads arm their connections themselves
 
     def run(self) -> None:
@@ -109,6 +113,13 @@ class Server:
 
     def _channels(self) -> list[Channel]:
         return [channel for channel in self._map.values() if isinstance(channel, Channel)]
+
+    def _serve(self, channel: Channel) -> None:
+        """Its first request: as a fiber of the loop, or on a thread."""
+        request = channel.requests[0]
+        is_quick = not request.error and self._is_quick(request.command, request.path, request.content_length)
+        if not (is_quick and self._loop.takes(channel)):
+            self._to_threads(channel)
 
     def _turn(self) -> None:
         self._loop.turn(TICK)

@@ -19,7 +19,7 @@ ARROWS: dict[str, set[str]] = {
     "app/broker.py": {"app.model", "app.errors", "app.rules", "app.ports"},
     "app/catalogue.py": {"app.model", "app.errors", "app.ports"},
     "app/publishing.py": {"app.model", "app.errors", "app.rules", "app.catalogue"},
-    "app/commit.py": {"app.model", "app.errors", "app.metrics", "app.publishing"},
+    "app/commit.py": {"app.model", "app.errors", "app.fibers", "app.metrics", "app.publishing"},
     "app/minutes.py": {"app.model", "app.errors", "app.rules", "app.ports"},
     "app/audit.py": {"app.model", "app.errors", "app.rules", "app.ports"},
     "app/registry.py": {
@@ -115,6 +115,7 @@ DOORS = {
     "aiohttp": ("app/delivery/", "fleet/demo/"),
     "falcon": ("app/http/", "app/console/"),
     "waitress": ("app/web.py", "app/channel.py", "app/loop.py"),
+    "greenlet": ("app/fibers.py",),
     "argon2": ("app/credentials.py",),
     "jwt": ("app/credentials.py", "app/console/session.py"),
     "jsonschema_rs": ("app/schema.py",),

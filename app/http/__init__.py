@@ -12,7 +12,7 @@ from app.http.actions import ActionItem, ActionList, Check, Grants
 from app.http.applications import Apikey, ApplicationItem, ApplicationList, Secret
 from app.http.docs import docs_routes
 from app.http.errors import install
-from app.http.events import EventBatch, EventItem, EventList
+from app.http.events import EventBatch, EventItem, EventList, is_quick
 from app.http.gists import Backfills, Explain, GistItem, GistList, Regist, Requeues
 from app.http.limits import Limits
 from app.http.status import Database, Detailed, Live, Metrics, Ready, Status
@@ -22,6 +22,7 @@ from app.ports import Storage
 from app.publishing import Publisher
 from app.registry import Registry
 
+__all__ = ["Services", "create_app", "create_status_app", "is_quick", "routes", "status_routes"]
 Route = tuple[str, object]
 
 

@@ -15,6 +15,8 @@ from app.model import Action, Event, Published
 from app.publishing import Draft, Publisher
 
 REQUEST_ID = "X-Amebo-Load-Balancer-Request-Id"  # set by the load balancer itself, whatever a client sends
+PATH = "/v1/events"
+MODERATE = 64 * 1024
 MOST = 1000  # events in a batch
 NEW = shape(
     {"action": NAME, "payload": {"type": "object"}},
@@ -34,6 +36,11 @@ OUTCOMES = {
     "properties": {"events": {"type": "array", "items": {"anyOf": [PUBLISHED, REFUSED]}}},
     "required": ["events"],
 }
+
+
+def is_quick(method: str, path: str, length: int) -> bool:
+    """Whether a request is a publish of moderate size: it waits for its commit, and computes next to nothing."""
+    return method == "POST" and path == PATH and length <= MODERATE
 
 
 class EventList:

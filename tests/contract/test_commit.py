@@ -37,7 +37,7 @@ class Together:
     def __init__(self, storage: Storage, most: int = 64) -> None:
         self.storage = storage
         self.counting = Counting(storage)
-        self.commit = GroupCommit(self.counting, most, 0.0)
+        self.commit = GroupCommit(self.counting, most)
         self.commit.start()
         self.results: dict[int, Result | BaseException] = {}
         self._threads: list[threading.Thread] = []
@@ -62,7 +62,7 @@ class Together:
 
     def queued(self, number: int) -> None:
         """Return when so many wait behind it."""
-        while self.commit._queue.qsize() < number:
+        while len(self.commit._waiting) < number:
             threading.Event().wait(0.001)
 
     def finish(self) -> list[Result | BaseException]:
@@ -158,7 +158,8 @@ def test_what_is_queued_when_it_stops_is_stored_and_answered(together: Together)
     together.queued(5)
     stopping = threading.Thread(target=together.commit.stop)
     stopping.start()
-    together.queued(6)
+    while together.commit._bell.qsize() < 6:  # five rang, and it was told to end
+        threading.Event().wait(0.001)
     assert all(event_of(each) for each in together.finish())
     stopping.join(PATIENT)
     assert not stopping.is_alive()
@@ -177,7 +178,7 @@ def test_the_same_key_in_one_commit_is_one_event(together: Together) -> None:
 
 @pytest.mark.usefixtures("subscribed")
 def test_many_at_once_are_each_answered_with_their_own(storage: Storage, in_threads: Callable[..., None]) -> None:
-    commit = GroupCommit(storage.publish, 16, 0.002)
+    commit = GroupCommit(storage.publish, 16)
     commit.start()
     answered: list[bool] = []
 
