@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import json
 import os
 import re
@@ -56,6 +57,7 @@ def run_web(chosen: Settings) -> None:
             add_console(app, services, chosen.secret)
         server = web.Server(app, chosen, services.health, is_quick)
         web.serve_status(create_status_app(services.health), chosen.status_socket)
+        gc.freeze()  # what is there now stays; to look at it again and again took a twentieth of the time
         server.run()
         for helper in reversed(helpers):
             helper.stop()

@@ -28,7 +28,7 @@ log = logging.getLogger("amebo.http")
 
 def install(app: falcon.App[Any, Any]) -> None:
     """Let every error, also those of the framework and those nobody thought of, leave in the contract's shape."""
-    app.resp_options.media_handlers[falcon.MEDIA_JSON] = JSONHandler(dumps=jsontext.dumps)
+    app.resp_options.media_handlers[falcon.MEDIA_JSON] = JSONHandler(dumps=jsontext.encoded)
     app.add_error_handler(Exception, _unforeseen)
     app.add_error_handler(falcon.HTTPError, _of_framework)
     app.add_error_handler(errors.AmeboError, _of_amebo)

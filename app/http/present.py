@@ -18,6 +18,7 @@ _PLAIN: dict[Any, dict[str, Any]] = {
     datetime: {"type": "string", "format": "date-time"},
 }
 
+_WRITTEN = {*_PLAIN, dict, type(None)}  # as they are, by app.jsontext
 _SHOWN: dict[type, tuple[str, ...]] = {}
 
 
@@ -41,12 +42,8 @@ def _shown(model: type) -> tuple[str, ...]:
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401
-    if value is None or type(value) in (str, int, float, bool, dict):
+    if type(value) in _WRITTEN:
         return value
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, UUID):
-        return str(value)
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, tuple):

@@ -22,14 +22,11 @@ class PostgresEvents(Database):
 
     def publish(self, publications: Sequence[Publication]) -> tuple[Published | None, ...]:
         rows = self._all("publish", {"drafts": drafts(publications)}, tuple_row)
-        stored = {event: (timestamped, fanout) for event, timestamped, fanout, checked in rows if checked}
-        unchecked = {event for event, _, _, checked in rows if not checked}
-        left = [each for each in publications if each.event not in stored and each.event not in unchecked]
+        found = {event: rest for event, *rest in rows}
+        each_found = [(each, found.get(each.event)) for each in publications]
+        left = [each for each, row in each_found if row is None]
         before = self._published_before(left) if left else {}
-        return tuple(
-            Published(_event(each, *stored[each.event])) if each.event in stored else before.get(each.event)
-            for each in publications
-        )
+        return tuple(before.get(each.event) if row is None else _published(each, *row) for each, row in each_found)
 
     def event(self, event: UUID) -> Event | None:
         return self._find("get_event", {"event": event}, class_row(Event))
@@ -98,8 +95,10 @@ def _sealed(draft: dict[str, Any]) -> dict[str, Any]:
     return {**draft, "payload": None, "metadata": None, "payload_text": payload, "metadata_text": metadata}
 
 
-def _event(publication: Publication, timestamped: datetime, fanout: int) -> Event:
-    return Event(
+def _published(publication: Publication, timestamped: datetime, fanout: int, checked: bool) -> Published | None:
+    if not checked:
+        return None
+    event = Event(
         event=publication.event,
         action=publication.action,
         application=publication.application,
@@ -110,6 +109,7 @@ def _event(publication: Publication, timestamped: datetime, fanout: int) -> Even
         timestamped=timestamped,
         fanout=fanout,
     )
+    return Published(event)
 
 
 def _times(filters: Filters) -> dict[str, datetime | None]:
