@@ -25,12 +25,12 @@ WITH draft AS (
            deduper, sleep_until, lane,
            (SELECT count(*) FROM subscriber WHERE subscriber.action = fresh.action)
     FROM fresh ORDER BY place
-    RETURNING event, position, timestamped, fanout
+    RETURNING event, action, sleep_until, lane, position, timestamped, fanout
 ), fanout AS (
     INSERT INTO gists (gist, event, subscription, lane, position, due)
     SELECT gist_of(event, subscription), event, subscription, CASE WHEN ordered THEN lane END, position,
            coalesce(sleep_until, now())
-    FROM fresh JOIN stored USING (event) JOIN subscriber USING (action) ORDER BY place
+    FROM stored JOIN subscriber USING (action) ORDER BY position
 )
 SELECT event, timestamped, fanout, true AS checked FROM stored
 UNION ALL
