@@ -85,7 +85,11 @@ class Minutes:
         self.store()
 
     def _tally(self, application: str) -> Tally:
-        return self._tallies.setdefault((self._clock().replace(second=0, microsecond=0), application), Tally())
+        key = self._clock().replace(second=0, microsecond=0), application
+        found = self._tallies.get(key)
+        if found is None:
+            found = self._tallies[key] = Tally()
+        return found
 
 
 def _first(item: tuple[Key, Tally]) -> Key:

@@ -195,9 +195,17 @@ def content_digest(action: str, payload: Json, metadata: Json, sleep_until: floa
 
 def lane(metadata: Json) -> int:
     """The lane of an event, as a signed number of 64 bits: events with the same `metadata.key` share it."""
-    key = metadata.get("key", "")
-    text = key if isinstance(key, str) else json.dumps(key, sort_keys=True)
+    if "key" not in metadata:
+        return _NO_KEY
+    key = metadata["key"]
+    return _lane(key if isinstance(key, str) else json.dumps(key, sort_keys=True))
+
+
+def _lane(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode(errors="surrogatepass")).digest()[:8], signed=True)
+
+
+_NO_KEY = _lane("")
 
 
 def gist_of(event: UUID, subscription: UUID) -> UUID:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 
 import falcon
@@ -23,6 +23,9 @@ FREE = ("/health", "/metrics", "/docs", "/openapi.json", "/v1/status")
 _LIMIT, _REMAINING, _RESET = "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"
 
 
+Judge = Callable[[str], tuple[str | None, bool]]  # an address as it is always written, and whether it is trusted
+
+
 class Limits:
     """`per_credential` and `per_address` are requests a second, 0 for no limit.
 
@@ -37,7 +40,7 @@ class Limits:
         trusted: tuple[Network, ...],
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._trusted = trusted
+        self._judge = judge_of(trusted)
         self._now = now
         self._limiter = MovingWindowRateLimiter(Recent(MOST, now))
         self._per_credential = RateLimitItemPerSecond(per_credential) if per_credential else None
@@ -45,7 +48,7 @@ class Limits:
 
     def check_address(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Before anything is done for the request; leaves the client's address in its context."""
-        req.context.address = client_address(req, self._trusted)
+        req.context.address = client_address(req, self._judge)
         self._check(self._per_address, "address", _household(req.context.address), req, resp)
 
     def check_credential(self, req: falcon.Request, resp: falcon.Response, principal_name: str) -> None:
@@ -107,20 +110,24 @@ class Recent(MemoryStorage):
                 del self._recent[key]
 
 
-def client_address(req: falcon.Request, trusted: tuple[Network, ...]) -> str:
+def judge_of(trusted: tuple[Network, ...]) -> Judge:
+    """Remembers the addresses that it was asked about last."""
+    return lru_cache(4096)(partial(_judged, trusted=trusted))
+
+
+def client_address(req: falcon.Request, judge: Judge) -> str:
     """The last hop that is not a proxy of ours: each proxy vouches for the one before it, and a client for nobody.
 
     What has no address, as the other end of a unix socket, was let in by the file system and is trusted.
     """
-    peer = _address(req.remote_addr)
+    client, is_ours = judge(req.remote_addr)
     hops = (req.get_header("X-Forwarded-For") or "").split(",")
-    client = peer
-    while hops and (client is None or _is_within(client, trusted)):
-        hop = _address(hops.pop().strip()[:LONGEST])
+    while hops and (client is None or is_ours):
+        hop, hop_is_ours = judge(hops.pop().strip()[:LONGEST])
         if hop is None:  # not written by a proxy of ours
             break
-        client = hop
-    return str(client or req.remote_addr)
+        client, is_ours = hop, hop_is_ours
+    return client or req.remote_addr
 
 
 def is_free(path: str) -> bool:
@@ -144,8 +151,10 @@ def _address(text: str) -> Address | None:
     return mapped or found
 
 
-def _is_within(address: Address, networks: tuple[Network, ...]) -> bool:
-    return any(address.version == network.version and address in network for network in networks)
+def _judged(text: str, trusted: tuple[Network, ...]) -> tuple[str | None, bool]:
+    found = _address(text)
+    is_ours = any(found.version == each.version and found in each for each in trusted) if found else False
+    return str(found) if found else None, is_ours
 
 
 def _household(address: str) -> str:
