@@ -9,6 +9,7 @@ from app.errors import Invalid, Malformed, NotJson, TooLarge, Violation
 from app.http.operations import Shape
 
 LIMIT = 1024 * 1024
+JSON = "application/json"
 LARGEST = 5 * LIMIT  # of a batch
 
 NAME = {"type": "string", "pattern": r"^[A-Za-z0-9_.-]{1,128}$"}
@@ -34,14 +35,14 @@ def read(req: falcon.Request, limit: int = LIMIT) -> bytes:
     if (req.content_length or 0) > limit:
         raise TooLarge(f"the body is larger than {limit} bytes")
     if not hasattr(req.context, "body"):
-        req.context.body = req.bounded_stream.read(limit + 1)
+        req.context.body = req.stream.read(limit + 1)  # waitress has received all of it, and nothing else
     if len(req.context.body) > limit:
         raise TooLarge(f"the body is larger than {limit} bytes")
     return bytes(req.context.body)
 
 
 def _json(req: falcon.Request, limit: int) -> object:
-    if (req.content_type or "").partition(";")[0].strip().lower() != "application/json":
+    if req.content_type != JSON and (req.content_type or "").partition(";")[0].strip().lower() != JSON:
         raise NotJson("the body must be JSON: Content-Type: application/json")
     try:
         return _paired(_DECODER.decode(text := read(req, limit).decode()), text)

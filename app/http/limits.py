@@ -49,16 +49,18 @@ class Limits:
     def check_address(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Before anything is done for the request; leaves the client's address in its context."""
         req.context.address = client_address(req, self._judge)
-        self._check(self._per_address, "address", _household(req.context.address), req, resp)
+        if self._per_address is not None:
+            self._check(self._per_address, "address", _household(req.context.address), req, resp)
 
     def check_credential(self, req: falcon.Request, resp: falcon.Response, principal_name: str) -> None:
         """As soon as it is known who is asking."""
-        self._check(self._per_credential, "credential", principal_name, req, resp)
+        if self._per_credential is not None:
+            self._check(self._per_credential, "credential", principal_name, req, resp)
 
     def _check(
-        self, limit: RateLimitItemPerSecond | None, kind: str, who: str, req: falcon.Request, resp: falcon.Response
+        self, limit: RateLimitItemPerSecond, kind: str, who: str, req: falcon.Request, resp: falcon.Response
     ) -> None:
-        if limit is None or is_free(req.path):
+        if is_free(req.path):
             return
         admitted = self._limiter.hit(limit, kind, who)
         reset, remaining = self._limiter.get_window_stats(limit, kind, who)
