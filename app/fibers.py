@@ -50,6 +50,11 @@ class Hub:
         while self._woken:
             self._woken.popleft().switch()
 
+    def close(self) -> None:
+        """Of a loop that has ended."""
+        self.threads.shutdown(wait=False)
+        os.close(self.number)
+
     def later(self, work: Callable[[], None]) -> None:
         self._later[work] = None
 

@@ -1,0 +1,158 @@
+"""Fibers: who waits lets others go on, and is resumed once, on the thread of its loop."""
+
+import logging
+import select
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from app.fibers import Hub, Signal, later, offload
+
+PATIENT = 10.0
+
+
+class Loop:
+    """As much of a loop as fibers need."""
+
+    def __init__(self) -> None:
+        self.hub = Hub(threads=2)
+
+    def turn(self) -> None:
+        """Wait until something is to be resumed, and resume it."""
+        assert select.select([self.hub.number], [], [], PATIENT)[0], "nobody was woken"
+        self.hub.resume()
+        self.hub.end_turn()
+
+    def until(self, done: Callable[[], bool]) -> None:
+        while not done():
+            self.turn()
+
+
+@pytest.fixture
+def loop() -> Iterator[Loop]:
+    made = Loop()
+    yield made
+    made.hub.close()
+
+
+def test_others_go_on_while_one_waits(loop: Loop) -> None:
+    signals: list[Signal] = []
+    said: list[str] = []
+
+    def work(name: str) -> None:
+        signals.append(Signal())
+        said.append(f"{name} waits")
+        signals[-1].wait()
+        said.append(f"{name} goes on")
+
+    loop.hub.start(lambda: work("first"))
+    loop.hub.start(lambda: work("second"))
+    for signal in reversed(signals):
+        signal.give()
+    loop.turn()
+    assert said == ["first waits", "second waits", "second goes on", "first goes on"]
+
+
+def test_what_is_given_by_another_thread_is_taken_on_the_loop_s(loop: Loop) -> None:
+    threads: list[threading.Thread] = []
+
+    def work() -> None:
+        signal = Signal()
+        threading.Thread(target=signal.give).start()
+        signal.wait()
+        threads.append(threading.current_thread())
+
+    loop.hub.start(work)
+    loop.until(lambda: bool(threads))
+    assert threads == [threading.current_thread()]
+
+
+def test_what_was_given_before_it_is_waited_for_is_not_lost(loop: Loop) -> None:
+    done = []
+
+    def work() -> None:
+        signal = Signal()
+        signal.give()
+        signal.wait()
+        done.append(True)
+
+    loop.hub.start(work)
+    loop.turn()
+    work()  # on a thread
+    assert done == [True, True]
+
+
+def test_many_that_are_woken_from_many_threads_are_each_resumed_once(loop: Loop) -> None:
+    many, resumed = 400, []
+    signals: list[Signal] = []
+
+    def work(number: int) -> None:
+        for _ in range(5):
+            signals[number] = Signal()
+            signals[number].wait()
+            resumed.append(number)
+
+    def give(first: int) -> None:
+        for number in range(first, many, 4):
+            signals[number].give()
+
+    for number in range(many):
+        signals.append(Signal())
+        loop.hub.start(lambda number=number: work(number))  # type: ignore[misc]
+    for round_ in range(1, 6):
+        threads = [threading.Thread(target=give, args=(first,)) for first in range(4)]
+        for thread in threads:
+            thread.start()
+        loop.until(lambda wanted=round_ * many: len(resumed) == wanted)  # type: ignore[misc]
+        for thread in threads:
+            thread.join()
+    assert sorted(resumed) == sorted(list(range(many)) * 5)
+
+
+def test_what_takes_its_time_is_done_elsewhere_and_its_result_or_error_comes_back(loop: Loop) -> None:
+    found: list[object] = []
+
+    def fail() -> None:
+        raise LookupError("not there")
+
+    def work() -> None:
+        found.append(offload(threading.current_thread))
+        with pytest.raises(LookupError, match="not there"):
+            offload(fail)
+        found.append(threading.current_thread())
+
+    loop.hub.start(work)
+    loop.until(lambda: len(found) == 2)
+    elsewhere, here = found
+    assert elsewhere is not here is threading.current_thread()
+    assert offload(threading.current_thread) is here  # who is no fiber may wait
+
+
+def test_what_is_to_be_done_at_the_end_of_a_turn_is_done_once_for_all(loop: Loop) -> None:
+    done: list[str] = []
+
+    def ring() -> None:
+        done.append("rang")
+
+    loop.hub.start(lambda: later(ring))
+    loop.hub.start(lambda: later(ring))
+    assert done == []
+    loop.hub.end_turn()
+    loop.hub.end_turn()
+    assert done == ["rang"]
+    later(ring)  # on a thread
+    assert done == ["rang", "rang"]
+
+
+def test_one_that_fails_is_logged_and_the_next_is_served(loop: Loop, caplog: pytest.LogCaptureFixture) -> None:
+    done = []
+
+    def fail() -> None:
+        raise RuntimeError("a bug")
+
+    with caplog.at_level(logging.ERROR):
+        loop.hub.start(fail)
+    loop.hub.start(lambda: done.append(True))
+    assert [str(record.exc_info[1]) for record in caplog.records if record.exc_info] == ["a bug"]
+    assert done == [True]
