@@ -1,4 +1,4 @@
-"""What a user can set, and what it does here: threads, processes and the commit window; envelope; idles; rest_when."""
+"""What a user can set, and what it does here: processes, commits and threads; envelope; idles; rest_when."""
 
 import time
 from contextlib import ExitStack
@@ -7,23 +7,27 @@ from bench.broker import load
 from bench.broker.delivery import drained
 from bench.broker.latency import RATE, observed
 from bench.broker.lines import Details, Findings, grid
-from bench.broker.postgres import Durable
+from bench.broker.postgres import Database, Durable
 from bench.broker.processes import cpu_seconds
 from bench.broker.publish import NOWHERE, paced
 from bench.broker.receiver import receiving
 from bench.broker.service import service
 
 CONNECTIONS = 64
-THREADS = (4, 8, 16, 32)
-WINDOWS = (0, 1, 2, 5)
+THREADS = (1, 2, 4, 8, 16, 32)
+MOST = (1, 8, 64, 256)
+BATCH, BATCHES_AT_ONCE = 100, 16
 ENVELOPES = (32, 64, 128, 256, 512, 1024)
 IDLES = (1, 5, 30)
 REST_WHEN = (0, 8, 32)
+PACE = ("events/s", "p50 ms", "p95 ms", "p99 ms")
+Variant = tuple[str, int, dict[str, object]]  # its name, its web processes, their settings
 
 
 def measure(cluster: Durable, *, quick: bool) -> Findings:
     details = {
         "publish": _publish(cluster, 2 if quick else 10),
+        "batches": _batches(cluster, 2 if quick else 10),
         "envelope": _envelope(cluster, 1_000 if quick else 20_000),
         "idles": _idles(cluster, 5 if quick else 120),
         "rest_when": _rest_when(cluster, 3 if quick else 20),
@@ -32,12 +36,24 @@ def measure(cluster: Durable, *, quick: bool) -> Findings:
 
 
 def _publish(cluster: Durable, seconds: int) -> Details:
-    """The events of 64 connections: by threads, with a second process, and by how long a commit waits for company."""
-    variants: list[tuple[str, int, dict[str, object]]] = [(f"{each} threads", 1, {"threads": each}) for each in THREADS]
-    variants += [("2 processes of 8 threads", 2, {})]
-    variants += [(f"commit window of {each} ms", 1, {"commit_window": each}) for each in WINDOWS]
+    """The events of 64 connections, one a request: with a second process, and by how many may share a commit."""
+    variants: list[Variant] = [("1 process", 1, {}), ("2 processes", 2, {})]
+    variants += [(f"commits of at most {each}", 1, {"commit_most": each}) for each in MOST]
+    rows = _paces(cluster.database("tuning_publish"), variants, CONNECTIONS, 1, seconds)
+    return grid(f"Publish, {CONNECTIONS} connections", ("", *PACE), rows)
+
+
+def _batches(cluster: Durable, seconds: int) -> Details:
+    """Batches need a thread each."""
+    variants: list[Variant] = [(str(each), 1, {"threads": each}) for each in THREADS]
+    rows = _paces(cluster.database("tuning_batches"), variants, BATCHES_AT_ONCE, BATCH, seconds)
+    return grid(f"Publish batches of {BATCH}, {BATCHES_AT_ONCE} connections", ("threads", *PACE), rows)
+
+
+def _paces(
+    database: Database, variants: list[Variant], connections: int, batch: int, seconds: int
+) -> list[tuple[str, float, float, float, float]]:
     rows = []
-    database = cluster.database("tuning_publish")
     with service(database) as running:
         with running.serving():
             publisher = running.register(NOWHERE)
@@ -45,9 +61,9 @@ def _publish(cluster: Durable, seconds: int) -> Details:
             with ExitStack() as stack:
                 for _ in range(processes):
                     stack.enter_context(running.serving(**settings))
-                pace = paced(database, publisher, CONNECTIONS, seconds)
-            rows.append((name, pace.rate, pace.p50, pace.p95, pace.p99))
-    return grid(f"Publish, {CONNECTIONS} connections", ("", "events/s", "p50 ms", "p95 ms", "p99 ms"), rows)
+                pace = paced(database, publisher, connections, seconds, batch)
+            rows.append((name, pace.rate * batch, pace.p50, pace.p95, pace.p99))
+    return rows
 
 
 def _envelope(cluster: Durable, backlog: int) -> Details:
