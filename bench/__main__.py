@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Protocol
 
-from bench import fleet
+from bench import fleet, page
 from bench.broker import claims, delivery, fairness, latency, memory, publish, tuning
 from bench.broker.lines import Findings, as_json, show
 from bench.broker.postgres import SETTINGS, Durable, durable, filesystem
@@ -65,11 +65,12 @@ def _measure(name: str, *, quick: bool) -> bool:
 
 
 def save(name: str, measured: dict[str, object]) -> None:
-    """With the machine it was measured on."""
+    """With the machine it was measured on; docs/performance.md shows it."""
     machine = {"cores": os.cpu_count(), "python": platform.python_version(), "load_before": LOAD[0]}
     path = ROOT / "bench/results" / f"{name}.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps({"machine": machine, **measured}, indent=2) + "\n")
+    page.write()
     out.print(f"[dim]saved {path.relative_to(ROOT)}[/dim]\n")
 
 

@@ -71,16 +71,26 @@ def grid(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -
     for column in columns[1:]:
         table.add_column(column, justify="right")
     for row in rows:
-        table.add_row(*(_number(cell) if isinstance(cell, float) else str(cell) for cell in row))
+        table.add_row(*(number(cell) if isinstance(cell, float) else str(cell) for cell in row))
     out.print(table)
     return {"title": title, "columns": list(columns), "rows": [[_rounded(cell) for cell in row] for row in rows]}
 
 
+def number(value: float) -> str:
+    """In as many digits as the measurement is worth."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def bound(target: float | None, *, at_most: bool) -> str:
+    """A target as it is shown; "" for none."""
+    return "" if target is None else f"{'≤' if at_most else '≥'} {target:g}"
+
+
 def _cells(line: Line) -> tuple[str, ...]:
-    bound = "" if line.target is None else f"{'≤' if line.at_most else '≥'} {line.target:g}"
-    other = "" if line.other is None else f"{_number(line.other)} {line.beside}"
+    other = "" if line.other is None else f"{number(line.other)} {line.beside}"
     ratio = "" if line.ratio is None else f"{line.ratio:.3g}"
-    return line.what, _number(line.ours), line.unit, other, ratio, bound, "MISSED" if line.missed else ""
+    target, missed = bound(line.target, at_most=line.at_most), "MISSED" if line.missed else ""
+    return line.what, number(line.ours), line.unit, other, ratio, target, missed
 
 
 def _as_json(line: Line) -> dict[str, object]:
@@ -90,7 +100,3 @@ def _as_json(line: Line) -> dict[str, object]:
 
 def _rounded(value: object) -> object:
     return float(f"{value:.4g}") if isinstance(value, float) else value
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
