@@ -31,6 +31,7 @@ class Hub:
         self.threads = ThreadPoolExecutor(threads, thread_name_prefix="errand")
         self.idle: list[Fiber] = []  # a new one costs as much as a quarter of a request
         self._woken: deque[Fiber] = deque()
+        self._lock = Lock()  # two who wake at the same moment must not each take the other for the first
         self._later: dict[Callable[[], None], None] = {}
 
     def start(self, work: Callable[[], None]) -> None:
@@ -40,8 +41,10 @@ class Hub:
 
     def wake(self, fiber: "Fiber") -> None:
         """Let it be resumed; from any thread."""
-        self._woken.append(fiber)
-        if len(self._woken) == 1:  # else the loop has yet to come to the one before, and then comes to this one too
+        with self._lock:
+            self._woken.append(fiber)
+            is_first = len(self._woken) == 1  # else the loop has yet to come to the one before, and then to this one
+        if is_first:
             os.eventfd_write(self.number, 1)
 
     def resume(self) -> None:

@@ -117,7 +117,7 @@ class Server:
     def _serve(self, channel: Channel) -> None:
         """Its first request: as a fiber of the loop, or on a thread."""
         request = channel.requests[0]
-        is_quick = not request.error and self._is_quick(request.command, request.path, request.content_length)
+        is_quick = not request.error and self._is_quick(request.command, request.path, request.body_bytes_received)
         if not (is_quick and self._loop.takes(channel)):
             self._to_threads(channel)
 

@@ -3,7 +3,10 @@
 import logging
 import select
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
 
 import pytest
 
@@ -108,6 +111,35 @@ def test_many_that_are_woken_from_many_threads_are_each_resumed_once(loop: Loop)
         for thread in threads:
             thread.join()
     assert sorted(resumed) == sorted(list(range(many)) * 5)
+
+
+def test_two_that_are_woken_at_the_same_moment_are_both_resumed(loop: Loop) -> None:
+    resumed: list[int] = []
+    signals: list[Signal] = []
+
+    def work(number: int) -> None:
+        signals.append(Signal())
+        signals[number].wait()
+        resumed.append(number)
+
+    class Meeting(deque[Any]):
+        """Where each who comes waits a little for the other."""
+
+        def append(self, item: Any) -> None:
+            super().append(item)
+            with suppress(threading.BrokenBarrierError):
+                both.wait(0.2)
+
+    both = threading.Barrier(2)
+    loop.hub._woken = Meeting()
+    for number in range(2):
+        loop.hub.start(lambda number=number: work(number))  # type: ignore[misc]
+    threads = [threading.Thread(target=signal.give) for signal in signals]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    loop.until(lambda: len(resumed) == 2)
 
 
 def test_what_takes_its_time_is_done_elsewhere_and_its_result_or_error_comes_back(loop: Loop) -> None:
