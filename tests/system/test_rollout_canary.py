@@ -28,7 +28,10 @@ def test_a_good_release_gets_everything_in_the_end(stories: Stories) -> None:
     assert_nothing_lost(traffic)
 
 
-@pytest.mark.parametrize(("sabotage", "metric"), [("failing", "success rate"), ("slow", "latency")])
+@pytest.mark.parametrize(
+    ("sabotage", "metric"),
+    [pytest.param("failing", "success rate", marks=pytest.mark.thorough), ("slow", "latency")],
+)
 def test_a_worse_release_is_given_up_and_nobody_notices(
     stories: Stories, treacherous_release: str, sabotage: str, metric: str
 ) -> None:
