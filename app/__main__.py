@@ -45,7 +45,7 @@ def run_web(chosen: Settings) -> None:
     settings.require(chosen, "dsn", "secret")
     with _storage(chosen, chosen.pool_size) as storage:
         waker, minutes = Waker(chosen.dsn), Minutes(storage)
-        commit = GroupCommit(storage.publish, chosen.commit_most)
+        commit = GroupCommit(storage.publish, chosen.commit_most, chosen.commit_window / 1000)
         services = compose(chosen, storage, commit.publish, waker.wake, minutes, _health(chosen, storage))
         metrics.Backlog(services.broker.backlog)
         metrics.Pool(storage.pool_state)

@@ -1,9 +1,10 @@
 """Group commit: publishes that come together share one transaction, and each is answered after it is committed."""
 
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 from app.errors import Malformed
 from app.fibers import Signal, later
@@ -11,6 +12,8 @@ from app.metrics import COMMIT_BATCH
 from app.model import Publication, Published
 from app.publishing import Commit
 
+MEMORY = 16  # batches by which it is told whether somebody publishes alone
+FEW = 4  # with as many nobody waits for more
 Result = tuple[Published | None, ...]
 
 
@@ -28,13 +31,15 @@ class GroupCommit:
     """Collects up to `most` events and stores them with one `commit`.
 
     While one batch is being committed the next comes together, and what the loop reads in one turn is one batch at
-    least: who publishes alone never waits, and many at once share a commit. A request with more events than `most` is a
-    batch of its own.
+    least. Few wait for as many as one of the last had, `window` seconds at most: who publishes alone never waits, and
+    many at once share a commit. A request with more events than `most` is a batch of its own.
     """
 
-    def __init__(self, commit: Commit, most: int) -> None:
+    def __init__(self, commit: Commit, most: int, window: float) -> None:
         self._commit = commit
         self._most = most
+        self._window = window
+        self._recent = deque([1], maxlen=MEMORY)
         self._waiting: deque[Waiting] = deque()
         self._bell: SimpleQueue[bool] = SimpleQueue()  # True when there may be work, False to end
         self._thread = threading.Thread(target=self._run, name="commit", daemon=True)
@@ -66,9 +71,20 @@ class GroupCommit:
     def _run(self) -> None:
         goes_on = True
         while goes_on:
-            goes_on = self._bell.get()
+            goes_on = self._bell.get() and self._have_company()
             while batch := self._collect():
                 self._settle(batch)
+
+    def _have_company(self) -> bool:
+        """Wait for others where there were some lately; False to end."""
+        enough, deadline = min(max(self._recent), FEW), time.monotonic() + self._window
+        while 0 < len(self._waiting) < enough and (patience := deadline - time.monotonic()) > 0:
+            try:
+                if not self._bell.get(timeout=patience):
+                    return False
+            except Empty:
+                break
+        return True
 
     def _collect(self) -> list[Waiting]:
         batch: list[Waiting] = []
@@ -76,6 +92,8 @@ class GroupCommit:
         while self._waiting and (not batch or many + len(self._waiting[0].publications) <= self._most):
             batch.append(self._waiting.popleft())
             many += len(batch[-1].publications)
+        if batch:
+            self._recent.append(many)
         return batch
 
     def _settle(self, batch: list[Waiting]) -> None:

@@ -61,6 +61,9 @@ class Settings:
         default=0, metadata={"help": "requests a second of one client address; 0: no limit"}
     )
     console: bool = field(default=True, metadata={"help": "serve the console at /"})
+    commit_window: float = field(
+        default=2.0, metadata={"help": "milliseconds that a publish waits for others to share its commit", "most": 1000}
+    )
     commit_most: int = field(
         default=64, metadata={"help": "publishes that share one commit, at most", "least": 1, "most": 1000}
     )

@@ -37,7 +37,7 @@ class Together:
     def __init__(self, storage: Storage, most: int = 64) -> None:
         self.storage = storage
         self.counting = Counting(storage)
-        self.commit = GroupCommit(self.counting, most)
+        self.commit = GroupCommit(self.counting, most, 0.0)
         self.commit.start()
         self.results: dict[int, Result | BaseException] = {}
         self._threads: list[threading.Thread] = []
@@ -178,7 +178,7 @@ def test_the_same_key_in_one_commit_is_one_event(together: Together) -> None:
 
 @pytest.mark.usefixtures("subscribed")
 def test_many_at_once_are_each_answered_with_their_own(storage: Storage, in_threads: Callable[..., None]) -> None:
-    commit = GroupCommit(storage.publish, 16)
+    commit = GroupCommit(storage.publish, 16, 0.002)
     commit.start()
     answered: list[bool] = []
 

@@ -79,6 +79,7 @@ def test_a_file_that_is_named_must_be_there(tmp_path: Path) -> None:
         ("pool", ["0", "20"], ["-1"]),
         ("places", ["0", "512"], ["-1"]),
         ("dispatchers", ["1", "64"], ["0", "65"]),
+        ("commit_window", ["0", "2.5"], ["-0.1", "1001", "nan"]),
         ("commit_most", ["1", "1000"], ["0", "many"]),
         ("idles", ["0.1", "60"], ["0", "inf"]),
         ("lease", ["1", "90"], ["0", "inf"]),
