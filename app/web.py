@@ -36,7 +36,7 @@ class Server:
     at the moment when its client sends a request would lose that request.
     """
 
-    def __init__(self, app: App, settings: Settings, health: Health, is_quick: IsQuick = lambda *_: False) -> None:
+    def __init__(self, app: App, settings: Settings, health: Health, is_quick: IsQuick) -> None:
         _allow_files(settings.connections)
         inherited = systemd.listen_sockets()
         self._keeps_listening = bool(inherited)  # systemd and the next process go on with these
