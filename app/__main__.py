@@ -49,7 +49,7 @@ def run_web(chosen: Settings) -> None:
         services = compose(chosen, storage, commit.publish, waker.wake, minutes, _health(chosen, storage))
         metrics.Backlog(services.broker.backlog)
         metrics.Pool(storage.pool_state)
-        helpers = (waker, minutes, commit)
+        helpers = (waker, minutes)
         for helper in helpers:
             helper.start()
         app = create_app(services)

@@ -1,13 +1,12 @@
 """Group commit: publishes that come together share one transaction, and each is answered after it is committed."""
 
-import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from queue import Empty, SimpleQueue
+from threading import Lock
 
 from app.errors import Malformed
-from app.fibers import Signal, later
+from app.fibers import Signal, rest
 from app.metrics import COMMIT_BATCH
 from app.model import Publication, Published
 from app.publishing import Commit
@@ -18,19 +17,21 @@ Result = tuple[Published | None, ...]
 
 
 class Waiting:
-    """A request that waits for the commit; `done` is given when there is a result or an error."""
+    """A request that waits: `told` is given when it is to commit for others, and when there is a result or an error."""
 
     def __init__(self, publications: Sequence[Publication]) -> None:
         self.publications = publications
+        self.commits = False
         self.result: Result = ()
         self.error: BaseException | None = None
-        self.done = Signal()
+        self.told = Signal()
 
 
 class GroupCommit:
     """Collects up to `most` events and stores them with one `commit`.
 
-    While one batch is being committed the next comes together, and what the loop reads in one turn is one batch at
+    Who comes while nobody commits does so for all who wait, and then leaves it to the first who came meanwhile. So
+    while one batch is being committed the next comes together, and what the loop reads in one turn is one batch at
     least. Few wait for as many as one of the last had, `window` seconds at most: who publishes alone never waits, and
     many at once share a commit. A request with more events than `most` is a batch of its own.
     """
@@ -41,16 +42,8 @@ class GroupCommit:
         self._window = window
         self._recent = deque([1], maxlen=MEMORY)
         self._waiting: deque[Waiting] = deque()
-        self._bell: SimpleQueue[bool] = SimpleQueue()  # True when there may be work, False to end
-        self._thread = threading.Thread(target=self._run, name="commit", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Commit what is queued, and end."""
-        self._bell.put(False)
-        self._thread.join(timeout=10)
+        self._is_committing = False
+        self._lock = Lock()
 
     def publish(self, publications: Sequence[Publication]) -> Result:
         """As `commit`, whose errors it raises."""
@@ -58,33 +51,47 @@ class GroupCommit:
             COMMIT_BATCH.observe(len(publications))
             return self._commit(publications)
         waiting = Waiting(publications)
-        self._waiting.append(waiting)
-        later(self._ring)
-        waiting.done.wait()
+        if self._begins(waiting):
+            rest()
+            self._await_company()
+            self._commit_for_all()
+        waiting.told.wait()
+        if waiting.commits:
+            self._commit_for_all()
+            waiting.told.wait()
         if waiting.error is not None:
             raise waiting.error
         return waiting.result
 
-    def _ring(self) -> None:
-        self._bell.put(True)
+    def _begins(self, waiting: Waiting) -> bool:
+        """Join those who wait; whether it is for this one to commit, because nobody does."""
+        with self._lock:
+            self._waiting.append(waiting)
+            begins, self._is_committing = not self._is_committing, True
+        return begins
 
-    def _run(self) -> None:
-        goes_on = True
-        while goes_on:
-            goes_on = self._bell.get() and self._have_company()
-            while batch := self._collect():
-                self._settle(batch)
-
-    def _have_company(self) -> bool:
-        """Wait for others where there were some lately; False to end."""
+    def _await_company(self) -> None:
+        """Wait for others where there were some lately."""
         enough, deadline = min(max(self._recent), FEW), time.monotonic() + self._window
-        while 0 < len(self._waiting) < enough and (patience := deadline - time.monotonic()) > 0:
-            try:
-                if not self._bell.get(timeout=patience):
-                    return False
-            except Empty:
-                break
-        return True
+        while len(self._waiting) < enough and (patience := deadline - time.monotonic()) > 0:
+            rest(patience)
+
+    def _commit_for_all(self) -> None:
+        """The next is told first, so that its commit is under way while these are answered."""
+        batch = self._collect()
+        try:
+            self._settle(batch)
+        finally:
+            self._hand_over()
+            for waiting in batch:
+                waiting.told.give()
+
+    def _hand_over(self) -> None:
+        with self._lock:
+            self._is_committing = bool(self._waiting)
+            if self._is_committing:
+                self._waiting[0].commits = True
+                self._waiting[0].told.give()
 
     def _collect(self) -> list[Waiting]:
         batch: list[Waiting] = []
@@ -92,8 +99,7 @@ class GroupCommit:
         while self._waiting and (not batch or many + len(self._waiting[0].publications) <= self._most):
             batch.append(self._waiting.popleft())
             many += len(batch[-1].publications)
-        if batch:
-            self._recent.append(many)
+        self._recent.append(many)
         return batch
 
     def _settle(self, batch: list[Waiting]) -> None:
@@ -108,8 +114,6 @@ class GroupCommit:
         except BaseException as error:  # noqa: BLE001  # whatever it is, somebody waits for it
             for waiting in batch:
                 waiting.error = error
-        for waiting in batch:
-            waiting.done.give()
 
     def _settle_each(self, batch: list[Waiting]) -> None:
         """One of them cannot be stored, and the others shall not suffer for it."""

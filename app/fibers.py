@@ -6,33 +6,40 @@ interpreter's lock from another each time. A fiber (a greenlet) is resumed by th
 
 import logging
 import os
+import select
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from threading import Lock
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
 Result = TypeVar("Result")
+FOREVER = 3600.0
 log = logging.getLogger("amebo.web")
 
 
 class Hub:
     """The fibers of one loop, which calls all of this on its own thread, but `wake`.
 
-    `number` is a descriptor that is readable when fibers are to be resumed.
+    `patience` is how long the loop's next turn may wait for something to happen.
     """
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, epoll: select.epoll) -> None:
         self.home = getcurrent()
-        self.number = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self.patience = FOREVER
         self.threads = ThreadPoolExecutor(threads, thread_name_prefix="errand")
         self.idle: list[Fiber] = []  # a new one costs as much as a quarter of a request
+        self._epoll = epoll
+        self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._epoll.register(self._bell, select.EPOLLIN)
         self._woken: deque[Fiber] = deque()
         self._lock = Lock()  # two who wake at the same moment must not each take the other for the first
-        self._later: dict[Callable[[], None], None] = {}
+        self._resting: list[Fiber] = []
+        self._watching: dict[int, tuple[Fiber, float]] = {}  # by descriptor: who waits for it, and until when
 
     def start(self, work: Callable[[], None]) -> None:
         """Do it, until it waits for the first time."""
@@ -45,26 +52,48 @@ class Hub:
             self._woken.append(fiber)
             is_first = len(self._woken) == 1  # else the loop has yet to come to the one before, and then to this one
         if is_first:
-            os.eventfd_write(self.number, 1)
+            os.eventfd_write(self._bell, 1)
 
-    def resume(self) -> None:
-        """Go on with all that were woken."""
-        os.eventfd_read(self.number)
-        while self._woken:
-            self._woken.popleft().switch()
+    def happened(self, number: int, flags: int) -> bool:
+        """Whether what epoll says was for fibers, which then have gone on."""
+        if number == self._bell:
+            os.eventfd_read(self._bell)
+            while self._woken:
+                self._woken.popleft().switch()
+            return True
+        if number in self._watching:
+            self._unwatch(number).switch(flags)
+            return True
+        return False
+
+    def rest(self, fiber: "Fiber", seconds: float) -> None:
+        self.patience = min(self.patience, seconds)
+        self._resting.append(fiber)
+
+    def end_turn(self) -> None:
+        """Go on with those who rested."""
+        resting, self._resting, self.patience = self._resting, [], FOREVER
+        for fiber in resting:
+            fiber.switch()
+
+    def watch(self, fiber: "Fiber", number: int, flags: int, seconds: float) -> None:
+        self._epoll.register(number, flags)
+        self._watching[number] = fiber, time.monotonic() + seconds
+
+    def give_up(self) -> None:
+        """Go on with those whose descriptor has kept them waiting for too long."""
+        now = time.monotonic()
+        for number in [number for number, (_, until) in self._watching.items() if until <= now]:
+            self._unwatch(number).switch(0)
 
     def close(self) -> None:
         """Of a loop that has ended."""
         self.threads.shutdown(wait=False)
-        os.close(self.number)
+        os.close(self._bell)
 
-    def later(self, work: Callable[[], None]) -> None:
-        self._later[work] = None
-
-    def end_turn(self) -> None:
-        """Do what was to be done once for all fibers of this turn."""
-        while self._later:
-            self._later.popitem()[0]()
+    def _unwatch(self, number: int) -> "Fiber":
+        self._epoll.unregister(number)
+        return self._watching.pop(number)[0]
 
 
 class Fiber(greenlet):
@@ -85,13 +114,13 @@ class Fiber(greenlet):
             self.hub.idle.append(self)
             work = self.hub.home.switch()
 
-    def pause(self) -> None:
-        """Until it is woken."""
-        self.hub.home.switch()
+    def pause(self) -> Any:  # noqa: ANN401  # what epoll says, for those who asked
+        """Until it is resumed."""
+        return self.hub.home.switch()
 
 
 class Signal:
-    """Given once, from any thread, to whoever made it: a fiber, or else a thread."""
+    """Given from any thread to whoever made it: a fiber, or else a thread. It is waited for as often as it is given."""
 
     def __init__(self) -> None:
         self._fiber = _here()
@@ -123,13 +152,27 @@ def offload(work: Callable[[], Result]) -> Result:
     return doing.result()
 
 
-def later(work: Callable[[], None]) -> None:
-    """Do it once for all fibers of this turn of the loop, at its end; without a fiber, now."""
+def rest(seconds: float = 0.0) -> None:
+    """A fiber: until the end of a turn of its loop, which waits so long at most. A thread: for so long."""
     fiber = _here()
     if fiber is None:
-        work()
+        time.sleep(seconds)
     else:
-        fiber.hub.later(work)
+        fiber.hub.rest(fiber, seconds)
+        fiber.pause()
+
+
+def is_fiber() -> bool:
+    return _here() is not None
+
+
+def ready(number: int, flags: int, seconds: float) -> int:
+    """What epoll says of the descriptor, which a fiber waits for; 0 when it says nothing for so long."""
+    fiber = _here()
+    if fiber is None:
+        raise RuntimeError("only a fiber can wait like that")
+    fiber.hub.watch(fiber, number, flags, seconds)
+    return int(fiber.pause())
 
 
 def _here() -> Fiber | None:

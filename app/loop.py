@@ -27,9 +27,8 @@ class Loop:
     def __init__(self, watched: dict[int, Any], threads: int) -> None:
         self._watched = watched
         self._thread = get_ident()
-        self._hub = Hub(threads)
         self._epoll = select.epoll()
-        self._epoll.register(self._hub.number, select.EPOLLIN)
+        self._hub = Hub(threads, self._epoll)
         self._lock = Lock()
         self._known: dict[int, tuple[Any, int]] = {}  # a dispatcher, and what the kernel watches for
         self._quick: deque[Any] = deque()
@@ -64,10 +63,8 @@ class Loop:
         """Handle what happened, or what happens within the time."""
         if time.monotonic() >= self._next:
             self._look_at_all()
-        for number, flags in self._epoll.poll(timeout, _MOST):
-            if number == self._hub.number:
-                self._hub.resume()
-            else:
+        for number, flags in self._epoll.poll(min(timeout, self._hub.patience), _MOST):
+            if not self._hub.happened(number, flags):
                 self._handle(self._watched.get(number), flags)
             while self._quick:
                 self._hub.start(self._quick.popleft().service)
@@ -91,8 +88,9 @@ class Loop:
 
     def _look_at_all(self) -> None:
         self._next = time.monotonic() + _EVERYTHING
+        self._hub.give_up()
         for number in self._known.keys() - self._watched.keys():
-            self.forget(number)
+            self._known.pop(number)  # closed, so the kernel forgot it; its number may be somebody else's by now
         for dispatcher in list(self._watched.values()):
             self.arm(dispatcher)
 

@@ -1,10 +1,15 @@
 """Connections that never wait for ever: neither for a host that is gone nor for a database that hangs."""
 
+import select
+import time
 from typing import Any, TypeVar
 
 from psycopg import Connection, OperationalError, ProgrammingError
 from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.waiting import Ready, Wait
+
+from app import fibers
 
 _CONNECT: dict[str, Any] = {
     "connect_timeout": 3,
@@ -14,6 +19,8 @@ _CONNECT: dict[str, Any] = {
     "tcp_user_timeout": 5000,
     "application_name": "amebo",
 }
+_FLAGS = {Wait.R: select.EPOLLIN, Wait.W: select.EPOLLOUT, Wait.RW: select.EPOLLIN | select.EPOLLOUT}
+_READY = {select.EPOLLIN: Ready.R, select.EPOLLOUT: Ready.W}  # libpq finds out what else there is
 PATIENCE = 5.0
 Result = TypeVar("Result")
 
@@ -37,7 +44,23 @@ class BoundedConnection(Connection[Any]):
 
     def wait(self, gen: PQGen[Result], interval: float = 0.1, timeout: float | None = None) -> Result:
         try:
+            if fibers.is_fiber():
+                return self._wait_as_fiber(gen, timeout or PATIENCE)
             return super().wait(gen, interval, timeout or PATIENCE)
         except OperationalError:
             self.pgconn.finish()  # an answer that comes after all would be taken for the next question's
             raise
+
+    def _wait_as_fiber(self, gen: PQGen[Result], seconds: float) -> Result:
+        """As psycopg waits, but the loop goes on with others meanwhile."""
+        deadline = time.monotonic() + seconds
+        try:
+            wanted = next(gen)
+            while True:
+                heard = fibers.ready(self.pgconn.socket, _FLAGS[wanted], deadline - time.monotonic())
+                if not heard:
+                    raise OperationalError(f"no answer within {seconds:g} s")
+                wanted = gen.send(_READY.get(heard, Ready.RW))
+        except StopIteration as end:
+            found: Result = end.value
+            return found

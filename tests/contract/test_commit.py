@@ -38,7 +38,6 @@ class Together:
         self.storage = storage
         self.counting = Counting(storage)
         self.commit = GroupCommit(self.counting, most, 0.0)
-        self.commit.start()
         self.results: dict[int, Result | BaseException] = {}
         self._threads: list[threading.Thread] = []
 
@@ -79,7 +78,6 @@ def together(storage: Storage) -> Iterator[Together]:
     started = Together(storage)
     yield started
     started.counting.let.set()
-    started.commit.stop()
 
 
 def stored(storage: Storage) -> int:
@@ -113,7 +111,6 @@ def test_a_batch_takes_no_more_than_it_may(storage: Storage) -> None:
     few.queued(12)
     few.publish([publication(storage) for _ in range(6)])  # more than a batch takes: one of its own, at once
     few.finish()
-    few.commit.stop()
     assert sorted(few.counting.batches) == [1, 2, 5, 5, 6]
     assert stored(storage) == 19
 
@@ -151,21 +148,6 @@ def test_an_error_reaches_each_who_waits_and_the_next_is_served(
     assert event_of(together.commit.publish([publication(together.storage)]))
 
 
-def test_what_is_queued_when_it_stops_is_stored_and_answered(together: Together) -> None:
-    together.first()
-    for _ in range(5):
-        together.publish([publication(together.storage)])
-    together.queued(5)
-    stopping = threading.Thread(target=together.commit.stop)
-    stopping.start()
-    while together.commit._bell.qsize() < 6:  # five rang, and it was told to end
-        threading.Event().wait(0.001)
-    assert all(event_of(each) for each in together.finish())
-    stopping.join(PATIENT)
-    assert not stopping.is_alive()
-    assert stored(together.storage) == 6
-
-
 def test_the_same_key_in_one_commit_is_one_event(together: Together) -> None:
     together.first()
     for _ in range(4):
@@ -179,7 +161,6 @@ def test_the_same_key_in_one_commit_is_one_event(together: Together) -> None:
 @pytest.mark.usefixtures("subscribed")
 def test_many_at_once_are_each_answered_with_their_own(storage: Storage, in_threads: Callable[..., None]) -> None:
     commit = GroupCommit(storage.publish, 16, 0.002)
-    commit.start()
     answered: list[bool] = []
 
     def publish(number: int) -> None:
@@ -189,6 +170,5 @@ def test_many_at_once_are_each_answered_with_their_own(storage: Storage, in_thre
             answered.append(published is not None and published.event.deduper == key)
 
     in_threads(*[lambda number=number: publish(number) for number in range(16)])
-    commit.stop()
     assert answered == [True] * 160
     assert stored(storage) == 160

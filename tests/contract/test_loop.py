@@ -2,7 +2,7 @@
 
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -10,7 +10,8 @@ import pytest
 
 from tests.contract.processes import Client, Process, Processes, login, set_up, until
 
-LESS_THAN_THE_DATABASE_S_PATIENCE = 4.0
+LESS_THAN_THE_DATABASE_S_PATIENCE, MORE_THAN_THE_DATABASE_S_PATIENCE = 4.0, 15.0
+CONNECTIONS = 4  # to the database
 KNOWN = {"action": "order.placed", "payload": {"id": 1}}
 UNKNOWN = {**KNOWN, "action": "nobody.knows"}
 
@@ -32,15 +33,21 @@ class Web:
 
     def sent(self, *events: object) -> socket.socket:
         """A connection on which so many publishes were sent at once; nothing is read yet."""
-        connection = socket.create_connection(("127.0.0.1", self.port), timeout=LESS_THAN_THE_DATABASE_S_PATIENCE)
-        connection.sendall(b"".join(map(self._request, events)))
-        return connection
+        return self._connected(b"".join(self.request("POST", "/v1/events", json.dumps(each)) for each in events))
 
-    def _request(self, event: object) -> bytes:
-        body = json.dumps(event).encode()
-        head = f"POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {self.token}\r\n"
+    def asked(self, method: str, path: str) -> socket.socket:
+        """A connection on which that was asked."""
+        return self._connected(self.request(method, path))
+
+    def request(self, method: str, path: str, body: str = "") -> bytes:
+        head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {self.token}\r\n"
         head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        return head.encode() + body
+        return (head + body).encode()
+
+    def _connected(self, sent: bytes) -> socket.socket:
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=LESS_THAN_THE_DATABASE_S_PATIENCE)
+        connection.sendall(sent)
+        return connection
 
 
 def statuses(connection: socket.socket, number: int) -> list[int]:
@@ -58,7 +65,7 @@ def statuses(connection: socket.socket, number: int) -> list[int]:
 
 @pytest.fixture
 def web(dsn: str, tmp_path: Path) -> Iterator[Web]:
-    processes = Processes(dsn, tmp_path)
+    processes = Processes(dsn, tmp_path, AMEBO_POOL=str(CONNECTIONS))
     with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
         yield Web(processes.web(listener).await_ready(), listener.getsockname()[1])
     processes.end()
@@ -80,6 +87,52 @@ def test_publishes_that_wait_for_a_slow_look_into_the_registry_keep_nobody_waiti
         assert [statuses(quick[0], 2), statuses(quick[1], 1)] == [[201, 201], [201]]
         holder.rollback()
         assert [statuses(each, 1) for each in waiting] == [[404]] * len(waiting)
+
+
+def test_a_publish_that_finds_no_connection_free_keeps_nobody_waiting(web: Web, dsn: str) -> None:
+    assert web.publish() == 201
+    with psycopg.connect(dsn, autocommit=True) as observer, psycopg.connect(dsn) as holder:
+        holder.execute("LOCK TABLE events")
+        readers = [web.asked("GET", "/v1/events") for _ in range(CONNECTIONS)]
+        until(lambda: blocked(observer) == CONNECTIONS)
+        waiting = [web.sent(KNOWN) for _ in range(3)]
+        assert statuses(web.sent({"action": "no payload"}), 1) == [422]
+        holder.rollback()
+        assert [statuses(each, 1) for each in (*waiting, *readers)] == [[201]] * 3 + [[200]] * CONNECTIONS
+
+
+def test_those_on_threads_and_fibers_commit_for_each_other(web: Web, in_threads: Callable[..., None]) -> None:
+    singly = [web.sent() for _ in range(8)]
+    batches = [Client(web.port, web.token) for _ in range(4)]
+    found: list[object] = []
+
+    def publish(connection: socket.socket) -> None:
+        for _ in range(25):
+            connection.sendall(web.request("POST", "/v1/events", json.dumps(KNOWN)))
+            found.extend(statuses(connection, 1))
+
+    def publish_two(client: Client) -> None:
+        for _ in range(25):
+            status, answer = client.call("POST", "/v1/events/batch", {"events": [KNOWN, KNOWN]})
+            found.append(status == 207 and [each["status"] for each in answer["events"]])
+
+    one = [lambda each=each: publish(each) for each in singly]
+    two = [lambda each=each: publish_two(each) for each in batches]
+    in_threads(*one, *two)
+    assert (found.count(201), found.count([201, 201])) == (8 * 25, 4 * 25)
+
+
+def test_a_commit_that_takes_too_long_is_given_up_and_the_next_is_served(web: Web, dsn: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as observer, psycopg.connect(dsn) as holder:
+        holder.execute("LOCK TABLE events")
+        waiting = [web.sent(KNOWN) for _ in range(2)]
+        until(lambda: blocked(observer) > 0)
+        for each in waiting:
+            each.settimeout(MORE_THAN_THE_DATABASE_S_PATIENCE)
+        assert statuses(waiting[0], 1) == [503]
+        holder.rollback()
+        assert statuses(waiting[1], 1)[0] in (201, 503)  # it may have come along with the first
+        assert web.publish() == 201
 
 
 def test_requests_that_came_together_on_one_connection_are_answered_in_their_order(web: Web) -> None:

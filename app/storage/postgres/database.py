@@ -13,7 +13,7 @@ from psycopg.rows import BaseRowFactory, dict_row
 from psycopg.types.json import Json as AsJson
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
-from app import jsontext, rules
+from app import fibers, jsontext, rules
 from app.errors import Conflict, Malformed, Unavailable
 from app.model import AuditEntry, Filters, Json, Page
 from app.storage.connection import BoundedConnection, patient
@@ -21,6 +21,7 @@ from app.storage.sql import QUERIES
 
 Row = TypeVar("Row")
 Pool = ConnectionPool[Connection[Any]]
+_AT_ONCE = 0.001  # seconds
 AsCompactJson = partial(AsJson, dumps=jsontext.dumps)
 
 
@@ -143,11 +144,25 @@ def in_use(message: str) -> Iterator[None]:
 def _connected(pool: Pool, patience: float | None = None) -> Iterator[Connection[Any]]:
     """Waits for a free one for so many seconds, else for as long as the pool says."""
     try:
-        with pool.connection(patience) as connection:
-            yield connection
+        connection = _taken(pool, patience)
+        try:
+            with connection:
+                yield connection
+        finally:
+            pool.putconn(connection)
     except (PoolTimeout, PoolClosed) as error:
         raise Unavailable("the database does not answer; try again in a moment") from error
     except (OperationalError, errors.ReadOnlySqlTransaction) as error:
         raise Unavailable("the database went away during the request; try again in a moment") from error
     except errors.DataError as error:
         raise Malformed(f"the database cannot keep that: {error}") from error
+
+
+def _taken(pool: Pool, patience: float | None) -> Connection[Any]:
+    """A fiber waits for one elsewhere."""
+    if fibers.is_fiber():
+        try:
+            return pool.getconn(_AT_ONCE)
+        except PoolTimeout:
+            return fibers.offload(partial(pool.getconn, patience))
+    return pool.getconn(patience)

@@ -1,6 +1,7 @@
 """Fibers: who waits lets others go on, and is resumed once, on the thread of its loop."""
 
 import logging
+import os
 import select
 import threading
 from collections import deque
@@ -10,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from app.fibers import Hub, Signal, later, offload
+from app import fibers
+from app.fibers import FOREVER, Hub, Signal, offload, rest
 
 PATIENT = 10.0
 
@@ -19,12 +21,14 @@ class Loop:
     """As much of a loop as fibers need."""
 
     def __init__(self) -> None:
-        self.hub = Hub(threads=2)
+        self.epoll = select.epoll()
+        self.hub = Hub(2, self.epoll)
 
     def turn(self) -> None:
         """Wait until something is to be resumed, and resume it."""
-        assert select.select([self.hub.number], [], [], PATIENT)[0], "nobody was woken"
-        self.hub.resume()
+        happened = self.epoll.poll(min(PATIENT, self.hub.patience))
+        assert happened or self.hub.patience < FOREVER, "nobody was woken"
+        assert all(self.hub.happened(*each) for each in happened)
         self.hub.end_turn()
 
     def until(self, done: Callable[[], bool]) -> None:
@@ -37,6 +41,7 @@ def loop() -> Iterator[Loop]:
     made = Loop()
     yield made
     made.hub.close()
+    made.epoll.close()
 
 
 def test_others_go_on_while_one_waits(loop: Loop) -> None:
@@ -161,20 +166,52 @@ def test_what_takes_its_time_is_done_elsewhere_and_its_result_or_error_comes_bac
     assert offload(threading.current_thread) is here  # who is no fiber may wait
 
 
-def test_what_is_to_be_done_at_the_end_of_a_turn_is_done_once_for_all(loop: Loop) -> None:
-    done: list[str] = []
+def test_who_rests_goes_on_at_the_end_of_the_turn_and_again_at_that_of_a_short_one(loop: Loop) -> None:
+    said: list[str] = []
 
-    def ring() -> None:
-        done.append("rang")
+    def work() -> None:
+        rest()
+        said.append("this turn")
+        rest(0.01)
+        said.append("the next")
 
-    loop.hub.start(lambda: later(ring))
-    loop.hub.start(lambda: later(ring))
-    assert done == []
+    loop.hub.start(work)
+    assert said == []
     loop.hub.end_turn()
-    loop.hub.end_turn()
-    assert done == ["rang"]
-    later(ring)  # on a thread
-    assert done == ["rang", "rang"]
+    assert said == ["this turn"]
+    loop.turn()  # nothing happens in it
+    assert said == ["this turn", "the next"]
+    assert loop.hub.patience == FOREVER
+    work()  # on a thread
+    assert len(said) == 4
+
+
+def test_who_waits_for_a_descriptor_hears_what_the_kernel_says_of_it(loop: Loop) -> None:
+    reader, writer = os.pipe()
+    heard: list[int] = []
+    loop.hub.start(lambda: heard.extend(fibers.ready(reader, select.EPOLLIN, PATIENT) for _ in range(2)))
+    assert heard == []
+    os.write(writer, b"x")
+    loop.turn()
+    os.close(writer)
+    os.read(reader, 1)
+    loop.turn()
+    assert heard == [select.EPOLLIN, select.EPOLLHUP]
+    os.close(reader)
+
+
+def test_a_descriptor_of_which_nothing_is_heard_is_given_up_and_can_be_waited_for_again(loop: Loop) -> None:
+    reader, writer = os.pipe()
+    heard: list[int] = []
+    loop.hub.start(lambda: heard.extend(fibers.ready(reader, select.EPOLLIN, seconds) for seconds in (0, PATIENT)))
+    loop.hub.start(lambda: heard.append(fibers.ready(writer, select.EPOLLIN, PATIENT)))
+    loop.hub.give_up()
+    assert heard == [0]
+    os.write(writer, b"x")
+    loop.turn()
+    assert heard == [0, select.EPOLLIN]
+    os.close(reader)
+    os.close(writer)
 
 
 def test_one_that_fails_is_logged_and_the_next_is_served(loop: Loop, caplog: pytest.LogCaptureFixture) -> None:
