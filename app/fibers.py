@@ -44,25 +44,24 @@ class Hub:
     def start(self, work: Callable[[], None]) -> None:
         """Do it, until it waits for the first time."""
         fiber = self.idle.pop() if self.idle else Fiber(self)
-        fiber.switch(work)
+        self._resume(fiber, work)
 
     def wake(self, fiber: "Fiber") -> None:
-        """Let it be resumed; from any thread."""
+        """Let it be resumed, from any thread; where a fiber of the same loop says so, as soon as that waits or ends."""
         with self._lock:
             self._woken.append(fiber)
             is_first = len(self._woken) == 1  # else the loop has yet to come to the one before, and then to this one
-        if is_first:
+        if is_first and not is_fiber():
             os.eventfd_write(self._bell, 1)
 
     def happened(self, number: int, flags: int) -> bool:
         """Whether what epoll says was for fibers, which then have gone on."""
         if number == self._bell:
             os.eventfd_read(self._bell)
-            while self._woken:
-                self._woken.popleft().switch()
+            self._resume_woken()
             return True
         if number in self._watching:
-            self._unwatch(number).switch(flags)
+            self._resume(self._unwatch(number), flags)
             return True
         return False
 
@@ -74,7 +73,7 @@ class Hub:
         """Go on with those who rested."""
         resting, self._resting, self.patience = self._resting, [], FOREVER
         for fiber in resting:
-            fiber.switch()
+            self._resume(fiber)
 
     def watch(self, fiber: "Fiber", number: int, flags: int, seconds: float) -> None:
         self._epoll.register(number, flags)
@@ -84,12 +83,21 @@ class Hub:
         """Go on with those whose descriptor has kept them waiting for too long."""
         now = time.monotonic()
         for number in [number for number, (_, until) in self._watching.items() if until <= now]:
-            self._unwatch(number).switch(0)
+            self._resume(self._unwatch(number), 0)
 
     def close(self) -> None:
         """Of a loop that has ended."""
         self.threads.shutdown(wait=False)
         os.close(self._bell)
+
+    def _resume(self, fiber: "Fiber", *told: object) -> None:
+        """Go on with one, and with those whom it woke."""
+        fiber.switch(*told)
+        self._resume_woken()
+
+    def _resume_woken(self) -> None:
+        while self._woken:
+            self._woken.popleft().switch()
 
     def _unwatch(self, number: int) -> "Fiber":
         self._epoll.unregister(number)

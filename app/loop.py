@@ -17,7 +17,7 @@ from waitress import wasyncore
 from app.fibers import Hub
 
 _IN, _OUT = select.EPOLLIN | select.EPOLLPRI, select.EPOLLOUT
-_MOST = 8  # happenings in a turn, so that what its fibers want to commit does not wait for too many others
+_MOST = 4  # happenings in a turn: a commit that is done, and the next, shall not wait for many requests
 _EVERYTHING = 1.0  # seconds after which all are looked at: the server's limits, and connections that it gave up
 
 

@@ -266,8 +266,9 @@ def handler_url(address: str, handler: str) -> str:
 
 def uuid7(now: datetime, random: int) -> UUID:
     """An id that sorts by time (RFC 9562): 48 bits of milliseconds, 12 of their fraction, 62 of `random`."""
-    microseconds = (now - _EPOCH) // timedelta(microseconds=1)
-    milliseconds, rest = divmod(microseconds, 1000)
+    since = now - _EPOCH
+    milliseconds, rest = divmod(since.microseconds, 1000)
+    milliseconds += (since.days * 86_400 + since.seconds) * 1000
     return UUID(int=milliseconds << 80 | 0x7 << 76 | rest * 4096 // 1000 << 64 | 0b10 << 62 | random % (1 << 62))
 
 

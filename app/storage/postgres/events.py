@@ -73,13 +73,13 @@ def drafts(publications: Sequence[Publication]) -> str:
 
 def _draft(publication: Publication, place: int) -> dict[str, Any]:
     return {
-        "event": str(publication.event),
+        "event": publication.event,
         "action": publication.action,
         "application": publication.application,
         "payload": publication.payload,
         "metadata": publication.metadata,
         "deduper": publication.deduper,
-        "sleep_until": publication.sleep_until and publication.sleep_until.isoformat(),
+        "sleep_until": publication.sleep_until,
         "publisher": publication.publisher,
         "key": publication.key,
         "digest": publication.digest.hex(),

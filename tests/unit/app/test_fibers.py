@@ -86,7 +86,6 @@ def test_what_was_given_before_it_is_waited_for_is_not_lost(loop: Loop) -> None:
         done.append(True)
 
     loop.hub.start(work)
-    loop.turn()
     work()  # on a thread
     assert done == [True, True]
 
