@@ -21,6 +21,7 @@ from app.loop import Loop
 from app.settings import Settings
 
 LARGEST_REQUEST = 8 * 1024 * 1024  # what is larger never reaches the service, which has tighter limits of its own
+PIECE = 64 * 1024  # of a body that is read at once: for each the loop has to take the interpreter's lock from a batch
 TICK = 1.0
 IDENT = f"amebo/{__version__}"  # load balancers log it, and hide it from clients
 App = Callable[..., Any]
@@ -50,6 +51,7 @@ class Server:
             threads=settings.threads,
             connection_limit=settings.connections,
             max_request_body_size=LARGEST_REQUEST,
+            recv_bytes=PIECE,
             clear_untrusted_proxy_headers=False,  # who is believed is decided in http/limits.py
             ident=IDENT,
         )

@@ -1,4 +1,4 @@
-"""What a user can set, and what it does here: processes, commits and threads; envelope; idles; rest_when."""
+"""What a user can set, and what it does here: processes, commits and threads; envelope; idles; rest_when; window."""
 
 import time
 from contextlib import ExitStack
@@ -20,6 +20,7 @@ BATCH, BATCHES_AT_ONCE = 100, 16
 ENVELOPES = (32, 64, 128, 256, 512, 1024)
 IDLES = (1, 5, 30)
 REST_WHEN = (0, 8, 32)
+WINDOWS = (0, 2, 10)
 PACE = ("events/s", "p50 ms", "p95 ms", "p99 ms")
 Variant = tuple[str, int, dict[str, object]]  # its name, its web processes, their settings
 
@@ -31,6 +32,7 @@ def measure(cluster: Durable, *, quick: bool) -> Findings:
         "envelope": _envelope(cluster, 1_000 if quick else 20_000),
         "idles": _idles(cluster, 5 if quick else 120),
         "rest_when": _rest_when(cluster, 3 if quick else 20),
+        "commit_window": _commit_window(cluster, 3 if quick else 20),
     }
     return Findings("Tuning", (), details)
 
@@ -110,4 +112,18 @@ def _rest_when(cluster: Durable, seconds: int) -> Details:
                 run = observed(database, receiver, publisher, seconds)
             rows.append((str(rest_when), run.p50, run.p95, run.statements))
     columns = ("rest_when", "p50 ms", "p95 ms", "statements an event")
-    return grid(f"{RATE} events/s, idles 1", columns, rows)
+    return grid(f"{RATE} events/s from publish to receipt, idles 1", columns, rows)
+
+
+def _commit_window(cluster: Durable, seconds: int) -> Details:
+    """Waiting a little for company: fewer statements, later answers."""
+    database, rows = cluster.database("tuning_window"), []
+    with receiving() as (receiver,), service(database) as running:
+        with running.serving():
+            publisher = running.register(receiver.url)
+        for window in WINDOWS:
+            with running.serving(commit_window=window), running.dispatching():
+                run = observed(database, receiver, publisher, seconds)
+            rows.append((str(window), run.p50, run.p95, run.statements))
+    columns = ("commit_window in ms", "p50 ms", "p95 ms", "statements an event")
+    return grid(f"{RATE} events/s from publish to receipt", columns, rows)
