@@ -73,7 +73,7 @@ def compose(
 ) -> Services:
     """What the HTTP API works with, on any storage."""
 
-    def count(published: Published) -> None:
+    def count(published: Sequence[Published]) -> None:
         metrics.count_published(published)
         if minutes is not None:
             minutes.published(published)

@@ -1,8 +1,9 @@
-"""JSON as text, quickly: what is published is written down three times, for its digest, the database and the answer."""
+"""JSON as text, quickly: what is published is read strictly, and written for digest, database and answer."""
 
 import json
+from contextlib import suppress
 from datetime import datetime
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 import orjson
@@ -35,3 +36,48 @@ def canonical(value: Any) -> bytes:  # noqa: ANN401
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     except TypeError:
         return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+
+
+def decoded(body: bytes) -> object:
+    """What is JSON and means the same to every program; else ValueError, or RecursionError.
+
+    What orjson writes as it came is that: with a name twice, or a number that it cannot keep, it would not.
+    """
+    with suppress(ValueError, TypeError):  # too much for it, perhaps, but not for the standard library
+        parsed = orjson.loads(body)
+        if orjson.dumps(parsed) == body:
+            return parsed
+    text = body.decode()
+    return _paired(_DECODER.decode(text), text)
+
+
+def _paired(parsed: object, text: str) -> object:
+    """Half a surrogate pair is no character: not every program, and no database, could keep it."""
+    if "\\ud" in text or "\\uD" in text:
+        try:
+            json.dumps(parsed, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise ValueError("half a surrogate pair is not a character") from error
+    return parsed
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        raise ValueError(f"{text[:20]} is out of range")
+    return number
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of two values under one name, programs take different ones; so there must not be two."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name occurs twice in one object")
+    return found
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_unique)

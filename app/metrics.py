@@ -3,9 +3,10 @@
 The gauges that are read from the database are the same in every process: take their maximum, never their sum.
 """
 
+import collections
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, Info, disable_created_metrics
@@ -56,12 +57,12 @@ def count_request(route: str | None, method: str, status: int, seconds: float) -
     _requests(route or "unknown", known, str(status)).observe(seconds)
 
 
-def count_published(published: model.Published) -> None:
-    """An event was stored, or its key stood for one already."""
-    if published.duplicate:
-        DUPLICATES.inc()
-    else:
-        _published(published.event.action).inc()
+def count_published(published: Sequence[model.Published]) -> None:
+    """Each was stored, or its key stood for one already."""
+    stored = collections.Counter(each.event.action for each in published if not each.duplicate)
+    for action, many in stored.items():
+        _published(action).inc(many)
+    DUPLICATES.inc(len(published) - stored.total())
 
 
 class Pool(Collector):

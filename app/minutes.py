@@ -5,7 +5,8 @@ What was counted since the last time it was stored is lost with the process: som
 
 import logging
 import threading
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from app import rules
@@ -38,11 +39,12 @@ class Minutes:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="minutes", daemon=True)
 
-    def published(self, published: Published) -> None:
-        """An event was stored for its publisher."""
-        if not published.duplicate:
-            with self._lock:
-                self._tally(published.event.application).published += 1
+    def published(self, published: Sequence[Published]) -> None:
+        """Events were stored for their publishers."""
+        stored = Counter(each.event.application for each in published if not each.duplicate)
+        with self._lock:
+            for application, many in stored.items():
+                self._tally(application).published += many
 
     def delivered(self, application: str, status: Status, latency: float | None) -> None:
         """A delivery ended in this status; `latency` are the seconds since the event was published."""

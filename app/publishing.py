@@ -29,14 +29,14 @@ class Draft:
 
 
 class Publisher:
-    """Takes events in. `commit` stores them; `wake` is called after one that made gists, `count` for each event."""
+    """Takes events in. `commit` stores them; `wake` is called after some that made gists, `count` for each request."""
 
     def __init__(
         self,
         catalogues: Catalogues,
         commit: Commit,
         wake: Callable[[], None] = lambda: None,
-        count: Callable[[Published], None] = lambda _: None,
+        count: Callable[[Sequence[Published]], None] = lambda _: None,
     ) -> None:
         self._catalogues = catalogues
         self._commit = commit
@@ -67,8 +67,7 @@ class Publisher:
         published = [each for each in outcomes.values() if isinstance(each, Published)]
         if any(each.event.fanout and not each.duplicate for each in published):
             self._wake()
-        for each in published:
-            self._count(each)
+        self._count(published)
         return tuple(outcomes[place] for place in range(len(drafts)))
 
     def deprecated(self, action: str) -> Action | None:
