@@ -3,7 +3,6 @@
 The gauges that are read from the database are the same in every process: take their maximum, never their sum.
 """
 
-import collections
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -59,10 +58,14 @@ def count_request(route: str | None, method: str, status: int, seconds: float) -
 
 def count_published(published: Sequence[model.Published]) -> None:
     """Each was stored, or its key stood for one already."""
-    stored = collections.Counter(each.event.action for each in published if not each.duplicate)
+    stored: dict[str, int] = {}
+    for each in published:
+        if each.duplicate:
+            DUPLICATES.inc()
+        else:
+            stored[each.event.action] = stored.get(each.event.action, 0) + 1
     for action, many in stored.items():
         _published(action).inc(many)
-    DUPLICATES.inc(len(published) - stored.total())
 
 
 class Pool(Collector):

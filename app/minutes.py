@@ -5,7 +5,6 @@ What was counted since the last time it was stored is lost with the process: som
 
 import logging
 import threading
-from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
@@ -41,15 +40,16 @@ class Minutes:
 
     def published(self, published: Sequence[Published]) -> None:
         """Events were stored for their publishers."""
-        stored = Counter(each.event.application for each in published if not each.duplicate)
+        minute = self._minute()
         with self._lock:
-            for application, many in stored.items():
-                self._tally(application).published += many
+            for each in published:
+                if not each.duplicate:
+                    self._tally(each.event.application, minute).published += 1
 
     def delivered(self, application: str, status: Status, latency: float | None) -> None:
         """A delivery ended in this status; `latency` are the seconds since the event was published."""
         with self._lock:
-            tally = self._tally(application)
+            tally = self._tally(application, self._minute())
             tally.delivered += status is Status.DELIVERED
             tally.retried += status is Status.RETRYING
             tally.failed += status is Status.FAILED
@@ -59,7 +59,7 @@ class Minutes:
     def level(self, due: int, oldest_seconds: float) -> None:
         """How much waits at this moment."""
         with self._lock:
-            tally = self._tally("")
+            tally = self._tally("", self._minute())
             tally.due, tally.oldest = max(tally.due, due), max(tally.oldest, oldest_seconds)
 
     def store(self) -> None:
@@ -69,7 +69,7 @@ class Minutes:
         if not tallies:
             return
         try:
-            self._storage.add_minutes([_minute(key, tally) for key, tally in sorted(tallies.items(), key=_first)])
+            self._storage.add_minutes([_as_minute(key, tally) for key, tally in sorted(tallies.items(), key=_first)])
         except AmeboError as error:
             log.warning("statistics of some seconds are lost: %s", error)
 
@@ -86,8 +86,11 @@ class Minutes:
             self.store()
         self.store()
 
-    def _tally(self, application: str) -> Tally:
-        key = self._clock().replace(second=0, microsecond=0), application
+    def _minute(self) -> datetime:
+        return self._clock().replace(second=0, microsecond=0)
+
+    def _tally(self, application: str, minute: datetime) -> Tally:
+        key = minute, application
         found = self._tallies.get(key)
         if found is None:
             found = self._tallies[key] = Tally()
@@ -98,7 +101,7 @@ def _first(item: tuple[Key, Tally]) -> Key:
     return item[0]
 
 
-def _minute(key: Key, tally: Tally) -> Minute:
+def _as_minute(key: Key, tally: Tally) -> Minute:
     minute, application = key
     return Minute(
         minute=minute,
