@@ -13,6 +13,9 @@ from fleet.effects import release
 from fleet.errors import FleetError, PlanRefused
 from fleet.plan.schema import Migration
 
+LAST = max(int(path.name[:4]) for path in (release.ROOT / release.MIGRATIONS).glob("*.sql"))
+GOES = f"{LAST + 1:04}_goes"
+
 
 def test_holds_the_service_its_dependencies_and_its_stamp(tmp_path: Path) -> None:
     built = release.build("9.9.1", dist=tmp_path)
@@ -20,7 +23,7 @@ def test_holds_the_service_its_dependencies_and_its_stamp(tmp_path: Path) -> Non
         names = set(tar.getnames())
         stamp = tar.extractfile("RELEASE")
         assert stamp is not None
-        assert json.load(stamp) == {"version": "9.9.1", "python": "3.11", "schema": 2, "oldest": 1}
+        assert json.load(stamp) == {"version": "9.9.1", "python": "3.11", "schema": LAST, "oldest": 1}
     assert {"app/__init__.py", "falcon/__init__.py", "waitress/__init__.py", "psycopg/__init__.py"} <= names
     assert not [name for name in names if "__pycache__" in name or name.startswith(("fleet/", "ansible/", "/", ".."))]
 
@@ -64,33 +67,36 @@ def source(tmp_path: Path) -> Path:
 def test_says_which_schema_it_was_built_for_and_who_else_runs_on_it(source: Path, tmp_path: Path) -> None:
     folder = source / release.MIGRATIONS
     names = [path.stem for path in sorted(folder.glob("*.sql"))]
-    (folder / "0003_goes.sql").write_text("-- oldest: 0002\nALTER TABLE audit DROP COLUMN details;\n")
+    (folder / f"{GOES}.sql").write_text(f"-- oldest: {LAST:04}\nALTER TABLE audit DROP COLUMN details;\n")
     built = release.build("9.9.1", source=source, dist=tmp_path)
     with tarfile.open(built.archive) as tar:
         stamp = tar.extractfile("RELEASE")
         assert stamp is not None
-        assert json.load(stamp) == {"version": "9.9.1", "python": "3.11", "schema": 3, "oldest": 2}
-    assert [each.name for each in release.migrations(built.archive)] == [*names, "0003_goes"]
-    assert release.migrations(built.archive)[-1] == Migration(3, "0003_goes", 2)
+        assert json.load(stamp) == {"version": "9.9.1", "python": "3.11", "schema": LAST + 1, "oldest": LAST}
+    assert [each.name for each in release.migrations(built.archive)] == [*names, GOES]
+    assert release.migrations(built.archive)[-1] == Migration(LAST + 1, GOES, LAST)
 
 
 @pytest.mark.parametrize(
     ("content", "fault"),
     [
-        ("ALTER TABLE audit DROP COLUMN details;\n", "0003_goes.sql does not begin with a line '-- oldest: NNNN'"),
-        ("-- oldest: 2\n", "0003_goes.sql does not begin"),
-        ("-- oldest: 0003\n", "0003_goes says oldest 0003, but a release built for schema 2 always still runs"),
+        ("ALTER TABLE audit DROP COLUMN details;\n", f"{GOES}.sql does not begin with a line '-- oldest: NNNN'"),
+        ("-- oldest: 2\n", f"{GOES}.sql does not begin"),
+        (
+            f"-- oldest: {LAST + 1:04}\n",
+            f"{GOES} says oldest {LAST + 1:04}, but a release built for schema {LAST} always still runs",
+        ),
     ],
 )
 def test_refuses_to_build_what_could_never_be_deployed(source: Path, tmp_path: Path, content: str, fault: str) -> None:
-    (source / release.MIGRATIONS / "0003_goes.sql").write_text(content)
+    (source / release.MIGRATIONS / f"{GOES}.sql").write_text(content)
     with pytest.raises(FleetError, match=fault):
         release.build("9.9.1", source=source, dist=tmp_path)
     assert not list(tmp_path.glob("*.tar.gz"))
 
 
 def test_a_playbook_gets_the_refusal_as_a_sentence(source: Path, tmp_path: Path) -> None:
-    (source / release.MIGRATIONS / "0003_goes.sql").write_text("-- oldest: 0002\n")
+    (source / release.MIGRATIONS / f"{GOES}.sql").write_text(f"-- oldest: {LAST:04}\n")
     archive = str(release.build("9.9.1", source=source, dist=tmp_path).archive)
     spec = importlib.util.spec_from_file_location("filters", release.ROOT / "roles/amebo/filter_plugins/schema.py")
     assert spec is not None
