@@ -1,5 +1,6 @@
 """A release: the service with all its dependencies, built once here and never on a server."""
 
+import fcntl
 import gzip
 import hashlib
 import io
@@ -129,8 +130,13 @@ def _dependencies(requirements: list[str], python: str) -> Path:
     """Install them once for each list of pins; two releases with the same pins share the tree."""
     key = hashlib.sha256("\n".join([python, *PLATFORMS, *requirements]).encode()).hexdigest()[:16]
     target = ROOT / ".cache/dependencies" / key
-    if target.exists():
-        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # who builds at the same time waits, and then finds them
+        return target if target.exists() else _install(requirements, python, target)
+
+
+def _install(requirements: list[str], python: str, target: Path) -> Path:
     unfinished = target.with_suffix(".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     pip = subprocess.run(pip_argv(requirements, python, unfinished), capture_output=True, text=True, check=False)

@@ -5,6 +5,7 @@ import importlib.util
 import json
 import shutil
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from fleet.effects import release
 from fleet.errors import FleetError, PlanRefused
 from fleet.plan.schema import Migration
 
+ROOT = release.ROOT
 LAST = max(int(path.name[:4]) for path in (release.ROOT / release.MIGRATIONS).glob("*.sql"))
 GOES = f"{LAST + 1:04}_goes"
 
@@ -37,6 +39,17 @@ def test_the_checksum_beside_it_is_the_archives(tmp_path: Path) -> None:
 def test_the_same_sources_give_the_same_bytes(tmp_path: Path) -> None:
     first = release.build("9.9.1", dist=tmp_path / "one")
     assert release.build("9.9.1", dist=tmp_path / "two").sha256 == first.sha256
+
+
+def test_two_who_install_the_same_dependencies_at_once_both_have_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(release, "ROOT", tmp_path)
+    pins = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line.startswith("falcon==")]
+    with ThreadPoolExecutor(2) as both:
+        folders = list(both.map(lambda _: release._dependencies(pins, "3.11"), range(2)))
+    assert folders[0] == folders[1]
+    assert (folders[0] / "falcon/__init__.py").is_file()
 
 
 def test_never_changes_a_release_that_was_built(tmp_path: Path) -> None:
