@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from greenlet import GreenletExit, getcurrent, greenlet
 
 Result = TypeVar("Result")
-FOREVER = 3600.0
+FOREVER = 3600.0  # seconds: until something happens
 log = logging.getLogger("amebo.web")
 
 
@@ -32,7 +32,7 @@ class Hub:
         self.home = getcurrent()
         self.patience = FOREVER
         self.threads = ThreadPoolExecutor(threads, thread_name_prefix="errand")
-        self.idle: list[Fiber] = []  # a new one costs as much as a quarter of a request
+        self.idle: list[Fiber] = []  # a new one is dear
         self._epoll = epoll
         self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._epoll.register(self._bell, select.EPOLLIN)

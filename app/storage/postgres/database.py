@@ -21,7 +21,7 @@ from app.storage.sql import QUERIES
 
 Row = TypeVar("Row")
 Pool = ConnectionPool[Connection[Any]]
-_AT_ONCE = 0.001  # seconds
+_AT_ONCE = 0.001  # seconds; with none at all the pool refuses even what it has
 AsCompactJson = partial(AsJson, dumps=jsontext.dumps)
 
 
